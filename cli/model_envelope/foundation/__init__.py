@@ -1,0 +1,1 @@
+"""Floor 1: what every floor above stands on: the toolchain's errors, launching programs, files and folders."""

@@ -1,0 +1,40 @@
+"""Carries this package's own source into another interpreter or image, under the same import name.
+
+An environment that runs a model must not have the toolchain installed: its pins would meet the model's. So what has to
+run there (the runtime, the server, the probe) is carried as source, standard library only.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def link(into: Path, packages: Iterable[str]) -> Path:
+    """Link the named subpackages into a folder, for a process on this machine.
+
+    Links rather than copies, so that compiled bytecode is found again. Gives the folder to put on ``sys.path``.
+    """
+    home = into / PACKAGE.name
+    home.mkdir(parents=True)
+    for name in ("__init__.py", *packages):
+        (home / name).symlink_to(PACKAGE / name)
+    return into
+
+
+def copy(into: Path, packages: Iterable[str]) -> Path:
+    """Copy the named subpackages byte for byte into a folder, for an image. Compiled bytecode stays behind."""
+    home = into / PACKAGE.name
+    home.mkdir(parents=True)
+    shutil.copyfile(PACKAGE / "__init__.py", home / "__init__.py")
+    for name in packages:
+        for source in sorted((PACKAGE / name).rglob("*")):
+            if "__pycache__" in source.parts or not source.is_file():
+                continue
+            target = home / source.relative_to(PACKAGE)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+    return into

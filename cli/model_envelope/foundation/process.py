@@ -1,0 +1,159 @@
+"""The only launcher of programs.
+
+Everything that the toolchain starts goes through here, so that an interrupt ends it, a time limit holds, nothing is
+started through a shell, and a failure is told with the command that can be repeated by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_envelope.foundation.errors import ToolFailed, ToolMissing
+
+GRACE = 5.0
+"""Seconds between asking a program to end and ending it."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a program ended. ``returncode`` is negative for a signal, as in :mod:`subprocess`."""
+
+    command: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+    timed_out: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended with 0."""
+        return self.returncode == 0 and not self.timed_out
+
+    def tail(self, lines: int = 20) -> str:
+        """Give the last lines of what it said, for an error message."""
+        said = (self.stderr.strip() or self.stdout.strip()).splitlines()
+        return "\n".join(said[-lines:])
+
+
+def environment(changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    """Give this process' environment with some variables set, or removed where the value is None."""
+    variables = dict(os.environ)
+    for name, value in (changes or {}).items():
+        if value is None:
+            variables.pop(name, None)
+        else:
+            variables[name] = value
+    return variables
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+    timeout: float | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> Finished:
+    """Run a program to its end and give what it said.
+
+    ``on_line`` is called with each line of standard output while the program runs. The program runs in a session of its
+    own: on an interrupt or after ``timeout`` seconds the whole group is ended, so that no grandchild stays behind.
+
+    Raises :class:`ToolMissing` where the program does not exist.
+    """
+    words = tuple(str(word) for word in command)
+    process = start(words, cwd=cwd, env=env, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL)
+    out: list[str] = []
+    err: list[str] = []
+
+    def read_out() -> None:
+        assert process.stdout is not None
+        for raw in process.stdout:
+            line = raw.decode("utf-8", "replace")
+            out.append(line)
+            if on_line:
+                on_line(line.rstrip("\n"))
+
+    def read_err() -> None:
+        assert process.stderr is not None
+        err.append(process.stderr.read().decode("utf-8", "replace"))
+
+    readers = [threading.Thread(target=target, daemon=True) for target in (read_out, read_err)]
+    for reader in readers:
+        reader.start()
+    timed_out = False
+    try:
+        if stdin is not None and process.stdin is not None:
+            with suppress(BrokenPipeError):
+                process.stdin.write(stdin)
+                process.stdin.close()
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        timed_out = True
+        stop(process)
+    except BaseException:
+        stop(process)
+        raise
+    for reader in readers:
+        reader.join(GRACE)
+    return Finished(words, process.returncode, "".join(out), "".join(err), timed_out)
+
+
+def start(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | None = subprocess.PIPE,
+    stderr: int | None = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own and give it back running; end it with :func:`stop`.
+
+    Raises :class:`ToolMissing` where the program does not exist.
+    """
+    words = [str(word) for word in command]
+    try:
+        return subprocess.Popen(
+            words, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        raise ToolMissing(
+            f"`{words[0]}` cannot be started: {error.strerror}",
+            code="tool.missing",
+            hint="`envelope doctor` says what this machine has and how to get what is missing",
+        ) from None
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a started program and all that it started: politely first, then for good."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def failed(finished: Finished, what: str, *, code: str, hint: str | None = None) -> ToolFailed:
+    """Make the error for a program that failed: what it was for, how it ended, the end of what it said."""
+    how = "took too long and was ended" if finished.timed_out else f"ended with {finished.returncode}"
+    return ToolFailed(
+        f"{what}: `{Path(finished.command[0]).name}` {how}",
+        code=code,
+        detail=finished.tail(),
+        hint=hint or f"to see it fail by itself: `{shlex.join(finished.command)}`",
+    )
