@@ -24,8 +24,8 @@ _COMMENT = re.compile(r"(^|\s+)#.*$")
 class Pin:
     """One distribution, exactly.
 
-    ``hashes`` are ``sha256:<hex>``, ``marker`` says where it counts (``sys_platform == "linux"``), and ``source`` is the
-    address of a distribution that comes from one rather than from an index; its version may then be empty.
+    ``hashes`` are ``sha256:<hex>``, ``marker`` says where it counts (``sys_platform == "linux"``), and ``source`` is
+    the address of a distribution that comes from one rather than from an index; its version may then be empty.
     """
 
     name: str
