@@ -1,0 +1,70 @@
+# Python 3.11 or newer and make are all that this needs: `make demo`, `make test`, or `make` for the list.
+
+PYTHON ?= python3
+VENV ?= .venv
+LOCK ?= .ci/dev.lock
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+UV := $(shell command -v uv 2>/dev/null)
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+
+# The environment under test is the one made here: nothing of the caller's leaks in.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint format bench lock test-lowest clean
+
+help:  ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: $(READY)  ## make the locked development environment in .venv
+
+$(READY): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.13")'
+	@$(PYTHON) -c 'import ensurepip' || { echo "This Python cannot make environments. On Debian: apt install python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked development environment into $(VENV) (once)"
+ifneq ($(UV),)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $(LOCK)
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+else
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+endif
+	@touch $@
+
+demo:  ## train on real flights, pack, prove, serve and ask; with a Docker Engine build the image too
+	@$(PYTHON) .ci/demo.py
+
+test: setup  ## run all tests
+	$(PYTEST)
+
+check: lint  ## lint, and the tests that need neither network nor engine
+	$(PYTEST) -m "not engine and not network"
+
+lint: setup  ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## let ruff format and fix what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## measure start-up and packing against bare Python
+	$(BIN)/python .ci/bench.py
+
+COMPILE = $(BIN)/uv pip compile pyproject.toml --extra uv --group dev --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header --quiet --upgrade
+
+lock: setup  ## resolve the locks in .ci/ anew
+	$(COMPILE) --output-file .ci/dev.lock
+	$(COMPILE) --output-file .ci/lowest.lock --resolution lowest-direct
+
+test-lowest:  ## run the tests that need no engine with the oldest versions that pyproject.toml allows
+	$(MAKE) setup VENV=.venv-lowest LOCK=.ci/lowest.lock
+	.venv-lowest/bin/python -m pytest -m "not engine"
+
+clean:  ## delete what the commands here made
+	rm -rf .venv .venv-demo .venv-lowest .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
