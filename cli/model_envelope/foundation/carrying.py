@@ -38,3 +38,13 @@ def copy(into: Path, packages: Iterable[str]) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
     return into
+
+
+def arguments(home: Path, module: str, *rest: str | Path, isolated: bool = True) -> list[str]:
+    """Give the arguments that make an interpreter run ``main()`` of a carried module.
+
+    ``home`` goes last on ``sys.path``: what the environment itself has comes first. ``isolated`` keeps the user's own
+    settings (PYTHONPATH, user site) out; without it only the current folder is kept from being first on the path.
+    """
+    code = f"import sys; sys.path.append({str(home)!r}); from {module} import main; sys.exit(main())"
+    return ["-I" if isolated else "-P", "-c", code, *map(str, rest)]

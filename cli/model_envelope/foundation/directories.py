@@ -1,4 +1,6 @@
-"""Where this tool keeps things of the user's: the cache (may be deleted at any time) and the state (what was sealed here).
+"""Where this tool keeps things of the user's.
+
+The cache may be deleted at any time; the state says what was sealed here.
 
 As the XDG base directory specification has it; ``ENVELOPE_CACHE_DIR`` and ``ENVELOPE_STATE_DIR`` name other places.
 """

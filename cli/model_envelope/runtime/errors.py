@@ -107,7 +107,15 @@ class AnswersDiffer(EnvelopeError):
 
 _BY_NAME: dict[str, type[EnvelopeError]] = {
     kind.__name__: kind
-    for kind in (EnvelopeError, InvalidEnvelope, InvalidSignature, InvalidPayload, InvalidAnswer, ModelFailed, AnswersDiffer)
+    for kind in (
+        EnvelopeError,
+        InvalidEnvelope,
+        InvalidSignature,
+        InvalidPayload,
+        InvalidAnswer,
+        ModelFailed,
+        AnswersDiffer,
+    )
 }
 
 

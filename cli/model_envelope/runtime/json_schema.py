@@ -6,7 +6,9 @@ naive time), the schema is the wider of the two, and the codec decides.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from model_envelope.runtime import signature as s
@@ -21,24 +23,38 @@ OPENAPI = "#/components/schemas/"
 Schema = dict[str, Any]
 
 
-def schema_of(kind: s.Type, definitions: Mapping[str, s.Type] | None = None, prefix: str = LOCAL) -> Schema:
+@dataclass(frozen=True)
+class _Style:
+    """What the schemas of one document have in common."""
+
+    prefix: str = LOCAL
+    answer: bool = False
+    """Whether it is for what the codec writes, which knows one spelling of a table, and not for what it reads."""
+
+
+def component_name(name: str) -> str:
+    """Give the name of a definition as OpenAPI admits it: letters, digits, ``.``, ``-`` and ``_``."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name)
+
+
+def schema_of(
+    kind: s.Type, definitions: Mapping[str, s.Type] | None = None, prefix: str = LOCAL, *, answer: bool = False
+) -> Schema:
     """Give the schema of one type.
 
-    With the default ``prefix`` the schema stands alone: it carries the ``definitions`` under ``$defs``. With another one
-    references point there, and whoever holds the document defines them.
+    With the default ``prefix`` the schema stands alone: it carries the ``definitions`` under ``$defs``. With another
+    one references point there, and whoever holds the document defines them. ``answer`` asks for what the codec writes.
     """
-    schema = _schema(kind, prefix)
-    if definitions and prefix == LOCAL:
-        schema["$defs"] = {name: _schema(item, prefix) for name, item in definitions.items()}
-    return schema
+    style = _Style(prefix, answer)
+    return {**_schema(kind, style), **_local(definitions, style)}
 
 
 def body_schema(method: s.Method, definitions: Mapping[str, s.Type] | None = None, prefix: str = LOCAL) -> Schema:
     """Give the schema of a request body: an object keyed by parameter."""
-    schema: Schema = {"type": "object", "properties": {}, "additionalProperties": False}
-    required = []
+    style = _Style(prefix)
+    properties, required = {}, []
     for parameter in method.parameters:
-        inner = _schema(parameter.type, prefix)
+        inner = _schema(parameter.type, style)
         if parameter.kind is s.Kind.VARIADIC:
             inner = {"type": "array", "items": inner}
         elif parameter.kind is s.Kind.VARIADIC_KEYWORD:
@@ -47,16 +63,18 @@ def body_schema(method: s.Method, definitions: Mapping[str, s.Type] | None = Non
             required.append(parameter.name)
         else:
             inner = {**inner, "default": parameter.default}
-        schema["properties"][parameter.name] = inner
-    if required:
-        schema["required"] = required
-    if definitions and prefix == LOCAL:
-        schema["$defs"] = {name: _schema(item, prefix) for name, item in definitions.items()}
-    return schema
+        properties[parameter.name] = inner
+    return {**_object(properties, required), **_local(definitions, style)}
 
 
-def _schema(kind: s.Type, prefix: str) -> Schema:
-    schema = _WRITERS[type(kind)](kind, prefix)
+def _local(definitions: Mapping[str, s.Type] | None, style: _Style) -> Schema:
+    if not definitions or style.prefix != LOCAL:
+        return {}
+    return {"$defs": {component_name(name): _schema(kind, style) for name, kind in definitions.items()}}
+
+
+def _schema(kind: s.Type, style: _Style) -> Schema:
+    schema = _WRITERS[type(kind)](kind, style)
     return _or_null(schema) if kind.nullable else schema
 
 
@@ -73,7 +91,7 @@ def _or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-def _scalar(kind: s.Scalar, _prefix: str) -> Schema:
+def _scalar(kind: s.Scalar, _style: _Style) -> Schema:
     schema = _dtype(kind.dtype, non_finite=kind.non_finite)
     if kind.dtype == "datetime":
         # RFC 3339, which `format: date-time` stands for, knows no time without an offset.
@@ -96,20 +114,20 @@ def _dtype(dtype: str, *, non_finite: bool = False) -> Schema:
     return {**_PLAIN[dtype], **described}
 
 
-def _choice(kind: s.Choice, _prefix: str) -> Schema:
+def _choice(kind: s.Choice, _style: _Style) -> Schema:
     return {"enum": list(kind.values)}
 
 
-def _list(kind: s.List, prefix: str) -> Schema:
-    return {"type": "array", "items": _schema(kind.item, prefix)}
+def _list(kind: s.List, style: _Style) -> Schema:
+    return {"type": "array", "items": _schema(kind.item, style)}
 
 
-def _set(kind: s.Set, prefix: str) -> Schema:
-    return {"type": "array", "items": _schema(kind.item, prefix), "uniqueItems": True}
+def _set(kind: s.Set, style: _Style) -> Schema:
+    return {"type": "array", "items": _schema(kind.item, style), "uniqueItems": True}
 
 
-def _tuple(kind: s.Tuple, prefix: str) -> Schema:
-    return _exactly([_schema(item, prefix) for item in kind.items])
+def _tuple(kind: s.Tuple, style: _Style) -> Schema:
+    return _exactly([_schema(item, style) for item in kind.items])
 
 
 def _exactly(items: list[Schema]) -> Schema:
@@ -123,17 +141,17 @@ def _exactly(items: list[Schema]) -> Schema:
     }
 
 
-def _map(kind: s.Map, prefix: str) -> Schema:
-    value = _schema(kind.value, prefix)
+def _map(kind: s.Map, style: _Style) -> Schema:
+    value = _schema(kind.value, style)
     if isinstance(kind.key, s.Scalar) and kind.key.dtype == "string" and not kind.key.nullable:
         return {"type": "object", "additionalProperties": value}
-    return {"type": "array", "items": _exactly([_schema(kind.key, prefix), value])}
+    return {"type": "array", "items": _exactly([_schema(kind.key, style), value])}
 
 
-def _record(kind: s.Record, prefix: str) -> Schema:
+def _record(kind: s.Record, style: _Style) -> Schema:
     properties = {}
     for field in kind.fields:
-        inner = _schema(field.type, prefix)
+        inner = _schema(field.type, style)
         properties[field.name] = inner if field.required else {**inner, "default": field.default}
     schema = _object(properties, [field.name for field in kind.fields if field.required])
     return {"title": kind.cls.partition(":")[2], **schema} if kind.cls else schema
@@ -148,34 +166,36 @@ def _object(properties: Mapping[str, Schema], required: list[str]) -> Schema:
     }
 
 
-def _union(kind: s.Union, prefix: str) -> Schema:
-    return {"anyOf": [_schema(option, prefix) for option in kind.options]}
+def _union(kind: s.Union, style: _Style) -> Schema:
+    return {"anyOf": [_schema(option, style) for option in kind.options]}
 
 
-def _table(kind: s.Table, prefix: str) -> Schema:
-    """Give the three spellings of a table: rows, columns, and columns beside data."""
-    cells = {column.name: _schema(column.type, prefix) for column in (*kind.index, *kind.columns)}
-    required = [column.name for column in kind.columns]
+def _table(kind: s.Table, style: _Style) -> Schema:
+    """Give the spellings of a table: rows, columns, and column names beside data."""
+    cells = {column.name: _schema(column.type, style) for column in (*kind.index, *kind.columns)}
+    names = list(cells)
+    rows: Schema = {"type": "array", "items": _object(cells, names)}
+    if style.answer:
+        return rows
     arrays = {name: {"type": "array", "items": cell} for name, cell in cells.items()}
     split = {
-        "columns": {"type": "array", "items": {"enum": list(cells)}},
+        "columns": {"type": "array", "items": {"enum": names}},
         "data": {"type": "array", "items": {"type": "array"}},
     }
-    return {
-        "anyOf": [
-            {"title": "rows", "type": "array", "items": _object(cells, required)},
-            {"title": "columns", **_object(arrays, required)},
-            {"title": "split", **_object(split, ["columns", "data"])},
-        ]
-    }
+    orientations = [{"title": "rows", **rows}, {"title": "columns", **_object(arrays, names)}]
+    if "data" not in cells:
+        orientations.append({"title": "split", **_object(split, list(split))})
+    return {"anyOf": orientations}
 
 
-def _series(kind: s.Series, prefix: str) -> Schema:
-    return {"type": "array", "items": _schema(kind.type, prefix)}
+def _series(kind: s.Series, style: _Style) -> Schema:
+    return {"type": "array", "items": _schema(kind.type, style)}
 
 
-def _tensor(kind: s.Tensor, _prefix: str) -> Schema:
+def _tensor(kind: s.Tensor, _style: _Style) -> Schema:
     schema = _dtype(kind.dtype, non_finite=kind.non_finite)
+    if kind.non_finite:
+        schema = _or_null(schema)  # NaN travels as null in an array
     for size in reversed(kind.shape):
         schema = {"type": "array", "items": schema}
         if size is not None:
@@ -183,11 +203,11 @@ def _tensor(kind: s.Tensor, _prefix: str) -> Schema:
     return schema
 
 
-def _reference(kind: s.Reference, prefix: str) -> Schema:
-    return {"$ref": prefix + kind.name}
+def _reference(kind: s.Reference, style: _Style) -> Schema:
+    return {"$ref": style.prefix + component_name(kind.name)}
 
 
-def _any(_kind: s.Any, _prefix: str) -> Schema:
+def _any(_kind: s.Any, _style: _Style) -> Schema:
     return {}
 
 
@@ -204,7 +224,7 @@ _PLAIN: Mapping[str, Schema] = {
     "uuid": {"type": "string", "format": "uuid"},
 }
 
-_WRITERS: Mapping[type, Callable[[Any, str], Schema]] = {
+_WRITERS: Mapping[type, Callable[[Any, _Style], Schema]] = {
     s.Scalar: _scalar,
     s.Choice: _choice,
     s.List: _list,

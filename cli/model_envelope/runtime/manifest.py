@@ -48,7 +48,9 @@ def sealed_files(folder: Path) -> list[str]:
             continue
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise InvalidEnvelope(
-                f"`{name}` in {folder} is a link or a special file", code="envelope.link", hint="an envelope holds plain files"
+                f"`{name}` in {folder} is a link or a special file",
+                code="envelope.link",
+                hint="an envelope holds plain files",
             )
         if path.is_file():
             found.append(name)

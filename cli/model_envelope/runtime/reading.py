@@ -20,8 +20,8 @@ FORMAT = 1
 class Loader:
     """How the model comes back from its files.
 
-    ``name`` says with what (``pickle``), ``file`` is its path in the envelope, and ``main`` is the module under ``code/``
-    that stands for ``__main__`` in the pickle, where it refers to one.
+    ``name`` says with what (``pickle``), ``file`` is its path in the envelope, and ``main`` is the module under
+    ``code/`` that stands for ``__main__`` in the pickle, where it refers to one.
     """
 
     name: str

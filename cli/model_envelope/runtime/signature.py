@@ -1,8 +1,8 @@
 """The grammar of a signature: what the methods of a model take and give.
 
 A signature names methods; a method has Python parameters, each of a :data:`Type`, and returns a :data:`Type`. The
-classes here are pure data. :mod:`model_envelope.runtime.signature_document` writes and reads them as ``signature.json``,
-:mod:`model_envelope.runtime.codec` moves values through them, and ``inference`` finds them.
+classes here are pure data. :mod:`model_envelope.runtime.signature_document` writes and reads them as
+``signature.json``, :mod:`model_envelope.runtime.codec` moves values through them, and ``inference`` finds them.
 """
 
 from __future__ import annotations

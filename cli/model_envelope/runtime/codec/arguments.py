@@ -1,0 +1,120 @@
+"""The whole request of a method to Python arguments, and its answer to JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from model_envelope.runtime import signature as s
+from model_envelope.runtime.codec.base import Codec, Definitions, codec_for, describe
+from model_envelope.runtime.errors import InvalidAnswer, InvalidPayload, Problems
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a method is called with: ``method(*positional, **keyword)``."""
+
+    positional: tuple[Any, ...]
+    keyword: Mapping[str, Any]
+
+
+class MethodCodec:
+    """The codecs of all parameters of a method and of its answer; made once, used for every request."""
+
+    def __init__(self, method: s.Method, definitions: Definitions) -> None:
+        self.method = method
+        self.parameters: Mapping[str, tuple[s.Parameter, Codec]] = {
+            parameter.name: (parameter, _parameter_codec(parameter, definitions)) for parameter in method.parameters
+        }
+        self.returns = codec_for(method.returns, definitions)
+
+    def decode(self, body: Any) -> Arguments:
+        """Decode a request body, an object keyed by parameter.
+
+        Raises :class:`InvalidPayload` with everything that is wrong with it.
+        """
+        problems = Problems()
+        found = self._decode(body, problems)
+        if problems:
+            raise InvalidPayload(
+                problems.summary("the request does not fit the signature"),
+                code="payload.invalid",
+                problems=problems.items,
+            )
+        return self._arrange(found)
+
+    def _decode(self, body: Any, problems: Problems) -> dict[str, Any]:
+        if type(body) is not dict:
+            problems.add("$", describe(body), f"an object with {', '.join(self.parameters)}", "payload.type")
+            return {}
+        for name in sorted(body.keys() - self.parameters.keys()):
+            problems.add(f"$.{name}", "an unknown parameter", f"one of {', '.join(self.parameters)}", "payload.unknown")
+        found = {}
+        for name, (parameter, codec) in self.parameters.items():
+            if name in body:
+                found[name] = codec.decode(body[name], f"$.{name}", problems)
+            elif parameter.required and parameter.kind not in {s.Kind.VARIADIC, s.Kind.VARIADIC_KEYWORD}:
+                problems.add(f"$.{name}", "nothing", parameter.type.kind, "payload.missing")
+        return found
+
+    def _arrange(self, found: Mapping[str, Any]) -> Arguments:
+        """Pass by position what Python wants by position; by name what comes after a parameter that was left out."""
+        positional: list[Any] = []
+        keyword: dict[str, Any] = {}
+        gap = False
+        for name, (parameter, _) in self.parameters.items():
+            given = name in found
+            if parameter.kind is s.Kind.VARIADIC:
+                positional.extend(found.get(name, ()))
+            elif parameter.kind is s.Kind.VARIADIC_KEYWORD:
+                keyword.update(found.get(name, {}))
+            elif given and parameter.kind is not s.Kind.KEYWORD and not gap:
+                positional.append(found[name])
+            elif given:
+                keyword[name] = found[name]
+            else:
+                gap = True
+        return Arguments(tuple(positional), keyword)
+
+    def encode(self, answer: Any) -> Any:
+        """Write the answer as JSON values.
+
+        Raises :class:`InvalidAnswer` where the model gave something that its signature does not allow.
+        """
+        problems = Problems()
+        value = self.returns.encode(answer, "$", problems)
+        if problems:
+            raise InvalidAnswer(
+                problems.summary("the model's answer does not fit its signature"),
+                code="answer.invalid",
+                problems=problems.items,
+            )
+        return value
+
+    def encode_arguments(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Write arguments as a request body: what a sealed sample is.
+
+        Raises :class:`InvalidAnswer` for a value that is not of its parameter's type.
+        """
+        problems = Problems()
+        body = {
+            name: codec.encode(arguments[name], f"$.{name}", problems)
+            for name, (_, codec) in self.parameters.items()
+            if name in arguments
+        }
+        if problems:
+            raise InvalidAnswer(
+                problems.summary("the sample does not fit the signature"),
+                code="sample.invalid",
+                problems=problems.items,
+            )
+        return body
+
+
+def _parameter_codec(parameter: s.Parameter, definitions: Definitions) -> Codec:
+    if parameter.kind is s.Kind.VARIADIC:
+        return codec_for(s.List(parameter.type), definitions)
+    if parameter.kind is s.Kind.VARIADIC_KEYWORD:
+        return codec_for(s.Map(s.Scalar("string"), parameter.type), definitions)
+    return codec_for(parameter.type, definitions)

@@ -1,0 +1,96 @@
+"""What every codec of a type offers, and the table from types to codecs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any, Protocol
+
+from model_envelope.runtime import signature as s
+from model_envelope.runtime.errors import Problems
+
+Definitions = Mapping[str, s.Type]
+
+
+class Codec(Protocol):
+    """Moves values of one type between JSON and Python.
+
+    Both directions note what is wrong in ``problems`` (the caller raises once everything was seen) and then give
+    a value that must not be used.
+    """
+
+    def decode(self, value: Any, path: str, problems: Problems) -> Any:
+        """Make the Python object of a JSON value."""
+        ...
+
+    def encode(self, value: Any, path: str, problems: Problems) -> Any:
+        """Make the JSON value of a Python object."""
+        ...
+
+
+_HOMES: Mapping[type, tuple[str, str]] = {
+    s.Scalar: ("scalars", "scalar_codec"),
+    s.Choice: ("scalars", "choice_codec"),
+    s.Any: ("scalars", "any_codec"),
+    s.List: ("containers", "ListCodec"),
+    s.Set: ("containers", "SetCodec"),
+    s.Tuple: ("containers", "TupleCodec"),
+    s.Map: ("containers", "MapCodec"),
+    s.Record: ("containers", "RecordCodec"),
+    s.Union: ("containers", "UnionCodec"),
+    s.Reference: ("containers", "ReferenceCodec"),
+    s.Tensor: ("tensors", "TensorCodec"),
+    s.Table: ("tables", "TableCodec"),
+    s.Series: ("tables", "SeriesCodec"),
+}
+"""Where the codec of each type lives: imported when the first one is made; a plain model loads no table code."""
+
+
+def codec_for(kind: s.Type, definitions: Definitions) -> Codec:
+    """Make the codec of a type. ``definitions`` are the named types of its signature."""
+    make = _factory(_HOMES[type(kind)])
+    codec = make(kind, definitions)
+    return Nullable(codec) if kind.nullable and not isinstance(kind, s.Any) else codec
+
+
+@cache
+def _factory(home: tuple[str, str]) -> Callable[[Any, Definitions], Codec]:
+    module, name = home
+    factory: Callable[[Any, Definitions], Codec] = getattr(import_module(f"{__package__}.{module}"), name)
+    return factory
+
+
+class Nullable:
+    """Admits null before another codec."""
+
+    def __init__(self, inner: Codec) -> None:
+        self.inner = inner
+
+    def decode(self, value: Any, path: str, problems: Problems) -> Any:
+        """Make None of null."""
+        return None if value is None else self.inner.decode(value, path, problems)
+
+    def encode(self, value: Any, path: str, problems: Problems) -> Any:
+        """Make null of None."""
+        return None if value is None else self.inner.encode(value, path, problems)
+
+
+def describe(value: Any) -> str:
+    """Say what a JSON value is, shortly: ``the string "abc"``, ``null``, ``an object``."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() if value.bit_length() > 256:
+            return f"an integer of {value.bit_length()} bits"
+        case int() | float():
+            return f"{value!r}"
+        case str():
+            return f'the string "{value[:40]}{"…" if len(value) > 40 else ""}"'
+        case list():
+            return f"an array of {len(value)}"
+        case dict():
+            return "an object"
+    return f"a {type(value).__module__}.{type(value).__qualname__}"
