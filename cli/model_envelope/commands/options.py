@@ -1,5 +1,6 @@
 """The options and arguments that several commands share, so that they are spelled and told alike."""
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -16,14 +17,32 @@ EnvelopeArgument = Annotated[
 
 Pairs = Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="What to add.", show_default=False)]
 
+
+def _interpreter(word: str) -> Path:
+    """Find the interpreter that a path or a name on PATH means."""
+    found = shutil.which(Path(word).expanduser())
+    if found is None:
+        raise Misuse(
+            f"there is no program `{word}` that could be a Python interpreter",
+            code="usage.interpreter",
+            hint="name one by its path (`.venv/bin/python`) or its name on PATH (`python3.12`)",
+        )
+    return Path(found).absolute()
+
+
 Python = Annotated[
-    str | None,
+    Path | None,
     typer.Option(
         "--python",
         metavar="INTERPRETER",
+        parser=_interpreter,
         help="The Python that has the model's packages: a path or a name. Default: the one of this tool.",
         show_default=False,
     ),
+]
+
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run the code of an envelope that was not sealed by you on this machine.")
 ]
 
 
@@ -41,5 +60,24 @@ def pairs(words: Iterable[str], *, what: str = "KEY=VALUE") -> dict[str, str]:
         else:
             found[key.strip()] = value
     if wrong:
-        raise Misuse(f"found {', '.join(wrong)}, expected {what}", code="usage.pair", hint="write it as `stage=canary`")
+        raise Misuse(f"found {', '.join(wrong)}, expected {what}", code="usage.pair")
+    return found
+
+
+def numbers(words: Iterable[str]) -> dict[str, float]:
+    """Read words such as ``auc=0.72``.
+
+    Raises :class:`Misuse` that names every word whose value is no number.
+    """
+    found: dict[str, float] = {}
+    wrong = []
+    for key, value in pairs(words, what="NAME=NUMBER").items():
+        try:
+            found[key] = float(value)
+        except ValueError:
+            wrong.append(f"`{key}={value}`")
+    if wrong:
+        raise Misuse(
+            f"found {', '.join(wrong)}, expected NAME=NUMBER", code="usage.number", hint="write it as `auc=0.72`"
+        )
     return found
