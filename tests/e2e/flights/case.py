@@ -1,0 +1,45 @@
+"""The example project: rendered and trained as its README says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+NAME = "flights"
+METHODS = ("predict", "predict_proba")
+MODEL = "model.pkl"
+SAMPLES = "samples.parquet"
+
+
+def make(folder: Path, envelope) -> Path:
+    """Give the project's folder, trained."""
+    envelope("new", "flights", cwd=folder)
+    project = folder / "flights"
+    subprocess.run([sys.executable, "-W", "error", "train.py"], cwd=project, check=True, timeout=300)
+    return project
+
+
+def check(ask) -> None:
+    """Ask what the samples do not say: a plane that nobody knows, a carrier's code, two flights at once."""
+    flight = {
+        "carrier": "UA",
+        "origin": "EWR",
+        "dest": "ORD",
+        "year": 2013,
+        "month": 12,
+        "day": 14,
+        "sched_dep_time": 1830,
+        "sched_arr_time": 2010,
+        "distance": 719,
+        "plane_year": None,
+        "plane_seats": None,
+        "temp": 30.0,
+        "humid": 96.0,
+        "wind_speed": 14.0,
+        "precip": 0.04,
+        "pressure": None,
+        "visib": 0.5,
+    }
+    calm = {**flight, "sched_dep_time": 600, "sched_arr_time": 740, "humid": 55.0, "precip": 0.0, "visib": 10.0}
+    stormy, clear = (late for _, late in ask("predict_proba", {"X": [flight, calm]}))
+    assert stormy > 0.5 > clear
+    assert ask("predict", {"X": [flight, calm]}) == [True, False]
