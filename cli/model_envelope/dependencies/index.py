@@ -1,0 +1,200 @@
+"""Where packages come from on this machine: what pip's own configuration says, handed to uv too.
+
+uv reads none of pip's configuration, so a machine set up for pip alone would lock from the wrong index. No pip process
+is started for it: reading a few small files takes a millisecond, asking pip half a second.
+
+Precedence and file locations are pip's: https://pip.pypa.io/en/stable/topics/configuration/
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from model_envelope.foundation.errors import InvalidInput
+
+DEFAULT_INDEX = "https://pypi.org/simple"
+_SECTIONS = ("global", "install")
+_UV_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_NO_INDEX")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@'\"]+@")
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """Index, extra indexes, folders of wheels, trusted hosts and certificate authorities.
+
+    URLs may carry credentials: they are handed to programs through their environment, and everything that is shown to
+    a user goes through :meth:`redact`. ``index_url`` is None where nothing names one: the public index.
+    """
+
+    index_url: str | None = None
+    extra_index_urls: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    trusted_hosts: tuple[str, ...] = ()
+    ca_bundle: Path | None = None
+    no_index: bool = False
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> IndexSettings:
+        """Read pip's configuration files and variables.
+
+        Raises :class:`InvalidInput` where a configuration file cannot be parsed.
+        """
+        variables = os.environ if environ is None else environ
+        values = _configured(variables)
+        certificates = values.get("cert") or variables.get("REQUESTS_CA_BUNDLE") or variables.get("SSL_CERT_FILE")
+        return cls(
+            index_url=_as_url(values["index-url"]) if values.get("index-url") else None,
+            extra_index_urls=tuple(_as_url(url) for url in values.get("extra-index-url", "").split()),
+            find_links=tuple(_absolute(link) for link in values.get("find-links", "").split()),
+            trusted_hosts=tuple(values.get("trusted-host", "").split()),
+            ca_bundle=Path(certificates).expanduser().absolute() if certificates else None,
+            no_index=values.get("no-index", "").lower() in ("1", "true", "yes", "y", "on", "t"),
+        )
+
+    def pip_options(self) -> list[str]:
+        """Give the settings as options of pip. They may hold credentials: prefer :meth:`pip_environment`."""
+        options: list[str] = ["--no-index"] if self.no_index else []
+        if self.index_url:
+            options += ["--index-url", self.index_url]
+        for name, values in (
+            ("--extra-index-url", self.extra_index_urls),
+            ("--find-links", self.find_links),
+            ("--trusted-host", self.trusted_hosts),
+        ):
+            options += [word for value in values for word in (name, value)]
+        return [*options, "--cert", str(self.ca_bundle)] if self.ca_bundle else options
+
+    def pip_environment(self) -> dict[str, str]:
+        """Give the settings as pip's variables: for a pip that does not read the configuration that this tool reads."""
+        variables = {
+            "PIP_INDEX_URL": self.index_url or "",
+            "PIP_EXTRA_INDEX_URL": " ".join(self.extra_index_urls),
+            "PIP_FIND_LINKS": " ".join(self.find_links),
+            "PIP_TRUSTED_HOST": " ".join(self.trusted_hosts),
+            "PIP_CERT": str(self.ca_bundle or ""),
+            "PIP_NO_INDEX": "1" if self.no_index else "",
+        }
+        return {name: value for name, value in variables.items() if value}
+
+    def uv_options(self) -> list[str]:
+        """Give the settings as options of uv. They may hold credentials: prefer :meth:`uv_environment`."""
+        options: list[str] = ["--no-index"] if self.no_index else []
+        *first, last = self._indexes()
+        options += [word for url in first for word in ("--index", url)] + ["--default-index", last]
+        if first:
+            options += ["--index-strategy", "unsafe-best-match"]
+        for name, values in (("--find-links", self.find_links), ("--allow-insecure-host", self.trusted_hosts)):
+            options += [word for value in values for word in (name, value)]
+        return options
+
+    def uv_environment(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Give the settings as variables of uv, leaving out what the user has set for uv itself.
+
+        Where several indexes have the same version, pip takes the files of all of them, and uv those of the first one
+        in its order, which puts extra indexes first. So the main index is named first here, and the last one takes the
+        place of uv's default: both resolvers then give the same hashes.
+        """
+        own = os.environ if environ is None else environ
+        given: dict[str, str] = {}
+        # A machine whose pip names no index may still name one in uv's own configuration file.
+        configured = self.index_url or self.extra_index_urls or self.no_index
+        if configured and not any(own.get(name) for name in _UV_INDEX_VARIABLES):
+            *first, last = self._indexes()
+            given["UV_DEFAULT_INDEX"] = last
+            if first:
+                given["UV_INDEX"] = " ".join(first)
+                given["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+            if self.no_index:
+                given["UV_NO_INDEX"] = "1"
+        if self.find_links:
+            given["UV_FIND_LINKS"] = ",".join(self.find_links)
+        if self.trusted_hosts:
+            given["UV_INSECURE_HOST"] = " ".join(self.trusted_hosts)
+        if self.ca_bundle:
+            given["SSL_CERT_FILE"] = str(self.ca_bundle)
+        return {name: value for name, value in given.items() if not own.get(name)}
+
+    def redact(self, text: str) -> str:
+        """Take credentials out of a text that is shown or kept: those of any URL, those of these settings anywhere."""
+        for secret in sorted(self._secrets(), key=len, reverse=True):
+            text = text.replace(secret, "****")
+        return _CREDENTIALS.sub("****@", text)
+
+    def _indexes(self) -> list[str]:
+        return [self.index_url or DEFAULT_INDEX, *self.extra_index_urls]
+
+    def _secrets(self) -> set[str]:
+        found: set[str] = set()
+        for url in (self.index_url or "", *self.extra_index_urls, *self.find_links):
+            userinfo = urlsplit(url).netloc.rpartition("@")[0]
+            user, _, password = userinfo.partition(":")
+            # A user name alone is a token; beside a password it is a word that may stand anywhere (`admin`).
+            found |= {password, unquote(password)} if password else {user, unquote(user)}
+        return {secret for secret in found if len(secret) > 3}
+
+
+def _configured(variables: Mapping[str, str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for path in _files(variables):
+        values |= _read(path)
+    for name, value in variables.items():
+        if name.startswith("PIP_") and name != "PIP_CONFIG_FILE" and value:
+            values[name[4:].lower().replace("_", "-")] = value
+    return values
+
+
+def _files(variables: Mapping[str, str]) -> list[Path]:
+    """Give pip's configuration files, weakest first."""
+    named = variables.get("PIP_CONFIG_FILE")
+    if named == os.devnull:
+        return []
+    home = Path(variables.get("HOME") or Path.home())
+    shared = [Path(folder) / "pip" for folder in (variables.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":") if folder]
+    shared = [Path("/Library/Application Support/pip")] if sys.platform == "darwin" else [*shared, Path("/etc")]
+    own = Path(variables.get("XDG_CONFIG_HOME") or home / ".config") / "pip"
+    application_support = home / "Library/Application Support/pip"
+    if sys.platform == "darwin" and application_support.is_dir():
+        own = application_support
+    files = [folder / "pip.conf" for folder in shared]
+    if not (named and Path(named).exists()):
+        files += [home / ".pip" / "pip.conf", own / "pip.conf"]
+    files.append(Path(sys.prefix) / "pip.conf")
+    return [*files, Path(named)] if named else files
+
+
+def _read(path: Path) -> dict[str, str]:
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"), source=str(path))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return {}
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            f"pip's configuration `{path}` cannot be read: {error}",
+            code="index.bad-config",
+            hint="`pip config debug` shows which files pip reads",
+        ) from None
+    found: dict[str, str] = {}
+    for section in _SECTIONS:
+        if parser.has_section(section):
+            found |= {_key(name): value for name, value in parser.items(section)}
+    return found
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("_", "-").removeprefix("--")
+
+
+def _as_url(value: str) -> str:
+    return value if "://" in value else Path(value).expanduser().absolute().as_uri()
+
+
+def _absolute(value: str) -> str:
+    return value if "://" in value else str(Path(value).expanduser().absolute())

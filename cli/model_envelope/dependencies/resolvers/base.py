@@ -1,0 +1,126 @@
+"""What every resolver is asked and answers, and how their failures are told apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from packaging.utils import canonicalize_name
+
+from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.lockfile import Lock
+from model_envelope.foundation.errors import ToolFailed, Unsolvable
+from model_envelope.foundation.process import Finished
+
+
+@dataclass(frozen=True)
+class LockRequest:
+    """What to lock, and for which interpreter.
+
+    ``requirements`` are the bytes of a requirements file: the direct needs. ``constraints`` are the versions of the
+    whole packing environment by name; only those that the needs lead to end in the lock. ``origins`` says where
+    distributions of that environment come from that were installed from no index (PEP 610), for a better message.
+    """
+
+    requirements: bytes
+    constraints: Mapping[str, str]
+    python: Path
+    index: IndexSettings = field(default_factory=IndexSettings)
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def constraint_lines(self) -> bytes:
+        """Write the constraints as a requirements file, sorted."""
+        return "".join(f"{name}=={version}\n" for name, version in sorted(self.constraints.items())).encode()
+
+    def requirement_names(self) -> tuple[str, ...]:
+        """Give the canonical names of the direct needs."""
+        lines = (line.strip() for line in self.requirements.decode().splitlines())
+        return tuple(
+            canonicalize_name(re.split(r"[\s=<>!~;@\[]", line, maxsplit=1)[0])
+            for line in lines
+            if line and not line.startswith(("#", "-"))
+        )
+
+
+class Resolver(Protocol):
+    """Finds exact versions with hashes for a request.
+
+    Two resolvers give the same lock for the same request and index. Raises :class:`Unsolvable` where no set of versions
+    fits, :class:`ToolMissing` where its program is not here, and :class:`ToolFailed` where it fails otherwise, with
+    code ``lock.index-unreachable`` where an index does not answer.
+    """
+
+    @property
+    def name(self) -> str:
+        """What `--resolver` calls it."""
+
+    def available(self) -> bool:
+        """Whether this machine has the program."""
+
+    def lock(self, request: LockRequest) -> Lock:
+        """Solve a request."""
+
+
+@dataclass(frozen=True)
+class Symptoms:
+    """How one resolver's output tells what went wrong: patterns, looked for in this order."""
+
+    unreachable: Sequence[str]
+    unsolvable: Sequence[str]
+
+    def error(self, request: LockRequest, finished: Finished, name: str) -> Unsolvable | ToolFailed:
+        """Make the error for a run that failed."""
+        said = finished.stderr + finished.stdout
+        detail = request.index.redact(finished.tail(30))
+        if finished.timed_out:
+            return ToolFailed(
+                f"`{name}` did not find a lock in time and was ended",
+                code="lock.timeout",
+                detail=detail,
+                hint="a slow index is the usual cause; try again, the packages seen so far are cached",
+            )
+        if any(re.search(pattern, said, re.IGNORECASE) for pattern in self.unreachable):
+            return ToolFailed(
+                "the package index cannot be reached, so nothing was locked",
+                code="lock.index-unreachable",
+                detail=detail,
+                hint="check the network and pip's settings (`pip config list`); `--no-lock` packs without a lock, "
+                "and `envelope lock` makes it later",
+            )
+        if any(re.search(pattern, said, re.IGNORECASE) for pattern in self.unsolvable):
+            return _unsolvable(request, said, detail)
+        return ToolFailed(
+            f"locking: `{name}` ended with {finished.returncode}",
+            code="lock.failed",
+            detail=detail,
+            hint="`--no-lock` packs without a lock, and `envelope lock` makes it later",
+        )
+
+
+def _unsolvable(request: LockRequest, said: str, detail: str) -> Unsolvable:
+    named = {canonicalize_name(word) for word in re.findall(r"[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]", said)}
+    named |= {canonicalize_name(word) for word in re.findall(r"([A-Za-z0-9][A-Za-z0-9._-]*?)(?:==|\[)", said)}
+    elsewhere = {name: origin for name, origin in sorted(request.origins.items()) if name in named}
+    if elsewhere:
+        shown = ", ".join(f"`{name}` (from {request.index.redact(origin)})" for name, origin in elsewhere.items())
+        return Unsolvable(
+            f"the environment has packages that were not installed from an index, and no index has them: {shown}",
+            code="lock.unsolvable",
+            detail=detail,
+            hint="build a wheel of it (`pip wheel --no-deps ...`) and put that on an index or in a folder that pip's "
+            "`find-links` names",
+        )
+    wanted = [name for name in request.requirement_names() if name in named] or request.requirement_names()
+    shown = ", ".join(
+        f"`{name}=={request.constraints[name]}`" if name in request.constraints else f"`{name}`" for name in wanted
+    )
+    return Unsolvable(
+        f"no set of versions satisfies the needs together with the versions of this environment: {shown}",
+        code="lock.unsolvable",
+        detail=detail,
+        hint="`pip check` in the packing environment shows versions that do not fit each other; a version that is gone "
+        "from the index has to be replaced there, and the model trained with it",
+    )

@@ -1,0 +1,79 @@
+"""pip-tools: comes with this tool, so it is always there; solves for the interpreter that runs it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_envelope.dependencies.interpreter import describe
+from model_envelope.dependencies.lockfile import Lock
+from model_envelope.dependencies.programs import has_module
+from model_envelope.dependencies.resolvers.base import LockRequest, Symptoms
+from model_envelope.foundation import process
+from model_envelope.foundation.errors import ToolMissing
+from model_envelope.foundation.files import scratch_folder
+
+TIMEOUT = 1800.0
+# What pip-tools calls unsafe (setuptools) is a need like any other, and uv locks it too.
+_COMPILE = (
+    "compile requirements.in --constraint constraints.txt --output-file requirements.lock --no-config "
+    "--generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header --no-emit-index-url "
+    "--no-emit-trusted-host --no-emit-find-links --quiet"
+)
+_SYMPTOMS = Symptoms(
+    # pip says "no matching distribution" of an index that did not answer too, so this is looked for first.
+    unreachable=(
+        r"retrying \(retry",
+        r"max retries exceeded",
+        r"connection (?:refused|reset|aborted|broken)",
+        r"name or service not known",
+        r"could not fetch url .*(?:ssl|timed out)",
+        r"read timed out",
+    ),
+    unsolvable=(
+        r"could not find a version that",
+        r"no matching distribution",
+        r"resolutionimpossible",
+        r"conflicting dependencies",
+        r"cannot install",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class PipTools:
+    """The resolver of `python -m piptools compile`."""
+
+    name: str = "pip-tools"
+
+    def available(self) -> bool:
+        """Whether pip-tools is installed beside this tool."""
+        return has_module("piptools")
+
+    def lock(self, request: LockRequest) -> Lock:
+        """Solve a request with pip-tools.
+
+        Raises :class:`ToolMissing` where the request is for another Python than this tool's own: uv is needed for that.
+        """
+        if not self.available():
+            raise ToolMissing("`pip-tools` is not installed", code="lock.no-pip-tools", hint="`pip install pip-tools`")
+        own, asked = describe(Path(sys.executable)), describe(request.python)
+        if (own.series, own.implementation, own.platform) != (asked.series, asked.implementation, asked.platform):
+            raise ToolMissing(
+                f"`pip-tools` locks only for the Python that this tool runs in ({own}), and the model's is {asked}",
+                code="lock.needs-uv",
+                hint="install uv, which locks for any Python: `pip install 'model-envelope[uv]'`",
+            )
+        with scratch_folder(prefix="envelope-lock-") as folder:
+            (folder / "requirements.in").write_bytes(request.requirements)
+            (folder / "constraints.txt").write_bytes(request.constraint_lines())
+            finished = process.run(
+                [sys.executable, "-m", "piptools", *_COMPILE.split()],
+                cwd=folder,
+                env=process.environment({**request.index.pip_environment(), "PIP_NO_COLOR": "1"}),
+                timeout=TIMEOUT,
+            )
+            if not finished.ok:
+                raise _SYMPTOMS.error(request, finished, "pip-tools")
+            return Lock.parse((folder / "requirements.lock").read_bytes(), where="pip-tools' answer")
