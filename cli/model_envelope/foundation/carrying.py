@@ -43,8 +43,12 @@ def copy(into: Path, packages: Iterable[str]) -> Path:
 def arguments(home: Path, module: str, *rest: str | Path, isolated: bool = True) -> list[str]:
     """Give the arguments that make an interpreter run ``main()`` of a carried module.
 
-    ``home`` goes last on ``sys.path``: what the environment itself has comes first. ``isolated`` keeps the user's own
+    This package is imported from ``home``, whatever other version of it the environment may have; then ``home`` goes
+    last on ``sys.path``, so that of everything else the environment's own comes first. ``isolated`` keeps the user's
     settings (PYTHONPATH, user site) out; without it only the current folder is kept from being first on the path.
     """
-    code = f"import sys; sys.path.append({str(home)!r}); from {module} import main; sys.exit(main())"
+    code = (
+        f"import sys; sys.path.insert(0, {str(home)!r}); import {PACKAGE.name}; "
+        f"sys.path.append(sys.path.pop(0)); from {module} import main; sys.exit(main())"
+    )
     return ["-I" if isolated else "-P", "-c", code, *map(str, rest)]

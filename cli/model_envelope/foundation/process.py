@@ -11,7 +11,7 @@ import shlex
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,7 @@ def environment(changes: Mapping[str, str | None] | None = None) -> dict[str, st
 
 
 def run(
-    command: Sequence[str | Path],
+    command: Iterable[str | Path],
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
@@ -109,7 +109,7 @@ def run(
 
 
 def start(
-    command: Sequence[str | Path],
+    command: Iterable[str | Path],
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,

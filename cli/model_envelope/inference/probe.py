@@ -1,0 +1,208 @@
+"""The toolchain's side of the probe: starts the children, hands them files, reads what they found."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from model_envelope.foundation import carrying, process
+from model_envelope.foundation.errors import InvalidInput, ToolFailed
+from model_envelope.inference.reader import JSON, PICKLES, READERS
+from model_envelope.runtime import signature_document
+from model_envelope.runtime.errors import ModelFailed, from_document
+from model_envelope.runtime.signature import Signature
+
+CARRIED = ("runtime", "inference")
+BESIDE = ("typing_inspect", "mypy_extensions", "typing_extensions")
+"""What the children need beyond the standard library; the environment's own copies come first."""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """The interpreter that the model was packed in. ``path`` is its ``sys.path``."""
+
+    executable: Path
+    version: str
+    implementation: str
+    platform: str
+    path: tuple[str, ...]
+    stdlib: frozenset[str]
+
+    @property
+    def series(self) -> str:
+        """The minor version: ``3.11``."""
+        return ".".join(self.version.split(".")[:2])
+
+
+@dataclass(frozen=True)
+class SampleFile:
+    """Samples on disk. ``name`` is what the user calls it."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the probe is to find out. ``rows`` is how many sample rows are sealed; None keeps all of them."""
+
+    model: Path
+    samples: SampleFile
+    answers: SampleFile | None = None
+    methods: tuple[str, ...] = ()
+    rows: int | None = 5
+    search: tuple[Path, ...] = ()
+    main: str | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the probe found out."""
+
+    interpreter: Interpreter
+    model_class: str
+    methods: Mapping[str, str]
+    signature: Signature
+    observations: Mapping[str, Any]
+    samples: Mapping[str, Mapping[str, Any]]
+    modules: Mapping[str, str | None]
+    flavors: tuple[str, ...]
+
+
+def probe(question: Question, *, python: Path, scratch: Path, timeout: float = 600.0) -> Found:
+    """Load the model in a child of ``python``, find its signature and let it answer its samples.
+
+    ``scratch`` is a folder for the files between the processes. Raises whatever the child raised, :class:`ModelFailed`
+    where it took longer than ``timeout`` seconds or was killed, :class:`InvalidInput` for samples of unknown kind.
+    """
+    home = carrying.link(scratch / "carried", CARRIED)
+    carry_beside(home)
+    request = {
+        "model": str(question.model.absolute()),
+        "samples": _readable(question.samples, python=python, home=home, scratch=scratch, label="samples"),
+        "answers": question.answers
+        and _readable(question.answers, python=python, home=home, scratch=scratch, label="answers"),
+        "methods": question.methods,
+        "rows": question.rows,
+        "search": [str(folder.absolute()) for folder in question.search],
+        "main": question.main,
+        "memory": _physical_memory(),
+    }
+    asked, result = scratch / "request.json", scratch / "result.json"
+    asked.write_text(json.dumps(request), encoding="utf-8")
+    child = carrying.arguments(home, "model_envelope.inference.child", asked, result, isolated=False)
+    finished = process.run([str(python), *child], timeout=timeout)
+    if finished.timed_out:
+        raise ModelFailed(
+            f"loading and asking the model took more than {timeout:.0f} seconds and was stopped",
+            code="model.timeout",
+            detail=finished.tail(),
+            hint="give fewer samples, or a model that loads faster",
+        )
+    if not result.is_file() or not result.stat().st_size:
+        raise _died(finished)
+    document = json.loads(result.read_bytes())
+    if "error" in document:
+        raise from_document(document["error"])
+    return Found(
+        interpreter=_interpreter(document["interpreter"]),
+        model_class=document["model"],
+        methods=document["methods"],
+        signature=signature_document.from_document(document["signature"]),
+        observations=document["observations"],
+        samples=document["samples"],
+        modules=document["modules"],
+        flavors=tuple(document["flavors"]),
+    )
+
+
+def carry_beside(home: Path) -> None:
+    """Link the single-file libraries that the children need into the carried folder."""
+    for name in BESIDE:
+        spec = find_spec(name)
+        if spec is None or spec.origin is None:
+            raise ToolFailed(f"`{name}` is not installed beside this tool", code="tool.broken", hint="install it again")
+        (home / f"{name}.py").symlink_to(spec.origin)
+
+
+def _readable(file: SampleFile, *, python: Path, home: Path, scratch: Path, label: str) -> dict[str, Any]:
+    """Make a file of samples into a pickle that the child loads; one that is a pickle already is left alone."""
+    ending = file.path.suffix.lower()
+    if not file.path.is_file():
+        there = "a folder" if file.path.is_dir() else "nothing"
+        raise InvalidInput(
+            f"there is {there} at {file.name}, expected a file of {label}",
+            code=f"{label}.missing",
+            hint="name a file that exists",
+        )
+    if ending in PICKLES:
+        return {"path": str(file.path.absolute()), "name": file.name, "json": False}
+    if ending not in READERS:
+        raise InvalidInput(
+            f"{file.name} ends in `{ending}`, which is no known kind of {label}",
+            code=f"{label}.unknown-kind",
+            hint=f"known are {', '.join(sorted({*READERS, *PICKLES}))}",
+        )
+    out = scratch / f"{label}.pkl"
+    reader = carrying.arguments(home, "model_envelope.inference.reader", file.path.absolute(), out, isolated=False)
+    finished = process.run([str(python), *reader])
+    if finished.returncode == 1 and out.is_file():
+        raise from_document(json.loads(out.read_bytes()))
+    if not finished.ok:
+        raise process.failed(finished, f"{file.name} cannot be read", code=f"{label}.unreadable")
+    return {"path": str(out), "name": file.name, "json": ending in JSON}
+
+
+def _died(finished: process.Finished) -> ModelFailed:
+    if finished.returncode < 0:
+        how = f"was killed by signal {-finished.returncode}"
+        hint = "the machine may have run out of memory; give fewer samples"
+    else:
+        how = f"ended by itself with {finished.returncode}"
+        hint = "loading a model must not end the process: look for calls of `os._exit` in its code"
+    return ModelFailed(f"the process that loaded the model {how}", code="model.died", detail=finished.tail(), hint=hint)
+
+
+def _interpreter(document: Mapping[str, Any]) -> Interpreter:
+    return Interpreter(
+        executable=Path(document["executable"]),
+        version=document["version"],
+        implementation=document["implementation"],
+        platform=document["platform"],
+        path=tuple(document["path"]),
+        stdlib=frozenset(document["stdlib"]),
+    )
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def find_interpreter(name: str | None) -> Path:
+    """Give the interpreter that ``--python`` names, by default the one that runs this tool.
+
+    Raises :class:`InvalidInput` (``python.missing``) where there is none.
+    """
+    if name is None:
+        return Path(sys.executable)
+    found = shutil.which(name)
+    if found is None:
+        raise InvalidInput(
+            f"there is no Python interpreter at `{name}`",
+            code="python.missing",
+            hint="name one by its path, such as `.venv/bin/python`, or by a command on PATH",
+        )
+    return Path(found).absolute()
+
+
+def search_folders(model: Path, extra: Sequence[Path] = ()) -> tuple[Path, ...]:
+    """Give the folders in which a model's local modules are looked for: its own, the current one, and ``extra``."""
+    folders = [model.absolute().parent, Path.cwd(), *extra]
+    return tuple(dict.fromkeys(folders))
