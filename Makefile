@@ -11,6 +11,11 @@ PYTEST = $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 # The environment under test is the one made here: nothing of the caller's leaks in.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
+define check_python
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.13 ...")'
+@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make environments. On Debian: apt install python3-venv" >&2; exit 1; }
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint format bench lock test-lowest clean
 
@@ -20,8 +25,7 @@ help:  ## list what can be made
 setup: $(READY)  ## make the locked development environment in .venv
 
 $(READY): $(LOCK) pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.13")'
-	@$(PYTHON) -c 'import ensurepip' || { echo "This Python cannot make environments. On Debian: apt install python3-venv" >&2; exit 1; }
+	$(check_python)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the locked development environment into $(VENV) (once)"
 ifneq ($(UV),)
@@ -34,6 +38,7 @@ endif
 	@touch $@
 
 demo:  ## train on real flights, pack, prove, serve and ask; with a Docker Engine build the image too
+	$(check_python)
 	@$(PYTHON) .ci/demo.py
 
 test: setup  ## run all tests

@@ -1,0 +1,103 @@
+"""Measure the tool against bare Python in one run: `make bench`.
+
+Ratios, not seconds, are what a budget can hold on any machine. Each figure is a median; the commands take turns, so that
+a busy moment of the machine falls on all of them alike.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+ENVELOPE = str(BIN / "envelope")
+SAMPLES = ["--input", "samples.parquet"]
+METHODS = ["--method", "predict", "--method", "predict_proba"]
+UNPICKLE = """
+import pickle, pandas, sklearn
+model = pickle.load(open("model.pkl", "rb"))
+samples = pandas.read_parquet("samples.parquet")
+model.predict(samples), model.predict_proba(samples)
+"""
+
+
+def main() -> None:
+    """Print one line a figure: the measured ratio and the budget."""
+    with tempfile.TemporaryDirectory(prefix="envelope-bench-") as scratch:
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+            "ENVELOPE_CACHE_DIR": str(Path(scratch, "cache")),
+            "ENVELOPE_STATE_DIR": str(Path(scratch, "state")),
+        }
+        print(f"{'':42}{'median':>9}{'ratio':>8}{'budget':>8}")
+        start_up(environment)
+        packing(Path(scratch), environment)
+
+
+def start_up(environment: Mapping[str, str]) -> None:
+    """Compare ``--version`` and ``--help`` with a Python that does nothing."""
+    commands = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "envelope --version": [ENVELOPE, "--version"],
+        "envelope --help": [ENVELOPE, "--help"],
+        "envelope pack --help": [ENVELOPE, "pack", "--help"],
+    }
+    tell(medians(commands, 15, environment), {"envelope --version": 8, "envelope --help": 12})
+
+
+def packing(scratch: Path, environment: Mapping[str, str]) -> None:
+    """Compare packing the flights with a Python that unpickles the model and answers the samples once."""
+    run([ENVELOPE, "new", "flights", "-o", str(scratch)], environment)
+    project = scratch / "flights"
+    run([sys.executable, "train.py"], environment, project)
+    pack = [ENVELOPE, "pack", "model.pkl", *SAMPLES, *METHODS, "--no-proof"]
+    commands = {
+        "python: import, unpickle, predict": [sys.executable, "-c", UNPICKLE],
+        "envelope pack --no-lock --no-proof": [*pack, "--no-lock"],
+        "envelope pack --no-proof, a warm lock": pack,
+    }
+    budgets = {"envelope pack --no-lock --no-proof": 3, "envelope pack --no-proof, a warm lock": 4}
+    tell(medians(commands, 5, environment, project, fresh_output=True), budgets)
+
+
+def medians(
+    commands: Mapping[str, Sequence[str]],
+    rounds: int,
+    environment: Mapping[str, str],
+    folder: Path | None = None,
+    *,
+    fresh_output: bool = False,
+) -> dict[str, float]:
+    """Give each command's median time, after one round that does not count: it fills caches and writes bytecode."""
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(rounds + 1):
+        for name, command in commands.items():
+            output = ["-o", f"packed-{turn}-{len(times[name])}-{len(name)}"] if fresh_output and "pack" in name else []
+            began = time.perf_counter()
+            run([*command, *output], environment, folder)
+            if turn:
+                times[name].append(time.perf_counter() - began)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def tell(found: Mapping[str, float], budgets: Mapping[str, float]) -> None:
+    """Print times and their ratios to the first of them."""
+    bare = next(iter(found.values()))
+    for name, seconds in found.items():
+        budget = f"{budgets[name]:g}" if name in budgets else ""
+        print(f"{name:42}{seconds * 1000:6.0f} ms{seconds / bare:8.1f}{budget:>8}", flush=True)
+
+
+def run(command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None) -> None:
+    """Run a command silently; one that fails ends the measurement with what it said."""
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr}")
+
+
+if __name__ == "__main__":
+    main()
