@@ -14,6 +14,8 @@ from typing import Protocol
 
 import pytest
 
+pytest_plugins = ["handmade"]
+
 COMMAND = Path(sys.executable).with_name("envelope")
 
 

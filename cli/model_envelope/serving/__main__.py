@@ -1,0 +1,73 @@
+"""``python -m model_envelope.serving ENVELOPE``: the entry of images and of local processes.
+
+Standard output carries one JSON line when the service is ready: ``{"event": "ready", "url": ..., "digest": ...}``. What
+the model prints, and the log, go to standard error. Ends with 0 when it was told to end, 1 where it could not begin
+(the port is in use, the model cannot be loaded), 3 where the model does not answer its samples as it was sealed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+from model_envelope.runtime.errors import EnvelopeError, ExitCode
+from model_envelope.runtime.replay import claim_stdout
+
+
+def main() -> None:
+    """Parse the arguments, serve, and tell an error as the command line tool does."""
+    arguments = _parser().parse_args()
+    logging.basicConfig(
+        level=arguments.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    announce = claim_stdout()
+    try:
+        from model_envelope.serving.app import Settings
+        from model_envelope.serving.server import leave, serve
+        from model_envelope.serving.service import Service
+    except ModuleNotFoundError as error:
+        print(f"error[serve.missing]: the service needs `{error.name}`, which is not here", file=sys.stderr)  # noqa: T201
+        sys.exit(ExitCode.FAILED)
+    try:
+        service = Service.open(arguments.envelope)
+        code = serve(
+            service,
+            host=arguments.host,
+            port=arguments.port,
+            settings=Settings(max_body=arguments.max_body),
+            grace=arguments.grace,
+            announce=announce,
+        )
+    except EnvelopeError as error:
+        print(f"error[{error.code}]: {error}", file=sys.stderr)  # noqa: T201
+        sys.stderr.flush()
+        os._exit(error.exit_code)  # the model's thread may hang, and nobody waits for it
+    except Exception:
+        logging.getLogger(__name__).exception("the service ended unexpectedly")
+        os._exit(ExitCode.BUG)
+    leave(code, service)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m model_envelope.serving", description="Serve the model of an envelope over HTTP."
+    )
+    parser.add_argument("envelope", type=Path, help="the folder of the envelope")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="port to listen on, 0 for any free one (%(default)s)")
+    parser.add_argument(
+        "--max-body", type=int, default=64_000_000, metavar="BYTES", help="largest request body (%(default)s)"
+    )
+    parser.add_argument(
+        "--grace", type=float, default=25.0, metavar="SECONDS", help="time to finish requests at the end (%(default)s)"
+    )
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    return parser
+
+
+if __name__ == "__main__":
+    main()

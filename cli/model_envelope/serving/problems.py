@@ -1,0 +1,137 @@
+"""Errors as responses: ``application/problem+json``, as RFC 9457 has it, with everything that is wrong at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.responses import Response
+
+from model_envelope.runtime import signature as s
+from model_envelope.runtime.codec import dump_json
+from model_envelope.runtime.errors import EnvelopeError, InvalidPayload, Problem
+
+MEDIA_TYPE = "application/problem+json"
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\*)\]|\.([^.]+)")
+
+
+class HttpProblem(Exception):
+    """Something about the request itself, before the codec sees it."""
+
+    def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+def problem_response(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    request_id: str = "",
+    errors: list[dict[str, Any]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Make the response; ``code`` is stable, ``detail`` is for people."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    if request_id:
+        document["request_id"] = request_id
+    if errors is not None:
+        document["errors"] = errors
+    return Response(dump_json(document), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def payload_problem(error: InvalidPayload, method: s.Method | None, request_id: str) -> Response:
+    """Make the response to a body that is no JSON (400) or does not fit the signature (422)."""
+    if error.code == "payload.malformed":
+        return problem_response(400, error.code, error.message, request_id=request_id)
+    errors = [problem_document(problem, method) for problem in error.problems]
+    return problem_response(422, error.code, error.message, request_id=request_id, errors=errors)
+
+
+def server_problem(error: BaseException, request_id: str) -> Response:
+    """Make the response to something that went wrong here: nothing internal is told, the log has it all."""
+    code = error.code if isinstance(error, EnvelopeError) else "service.failed"
+    what = {"answer.invalid": "The model answered with something that its signature does not allow"}.get(
+        code, "The model failed on this request"
+    )
+    return problem_response(500, code, f"{what}; the log has the reason under this request id.", request_id=request_id)
+
+
+def problem_document(problem: Problem, method: s.Method | None) -> dict[str, Any]:
+    """Write one problem: its path, and where it can be told, JSON pointer, row and column."""
+    pointer, row, column = locate(problem.path, method)
+    return {
+        "path": problem.path,
+        "pointer": pointer,
+        "row": row,
+        "column": column,
+        "expected": problem.expected,
+        "found": problem.found,
+        "code": problem.code,
+    }
+
+
+def locate(path: str, method: s.Method | None) -> tuple[str | None, int | None, str | None]:
+    """Give JSON pointer, row and column of a path such as ``$.X[17].age``.
+
+    The pointer is None for a path that stands for many places (``$.X[*].age``); row and column are None where the
+    path lies in no table. Names of columns may hold dots and brackets: the signature tells where they end.
+    """
+    parameters = {item.name: item.type for item in method.parameters} if method else {}
+    rest = path.removeprefix("$")
+    name = max((name for name in parameters if _begins(rest, name)), key=len, default=None)
+    if name is None:
+        return _pointer(_steps(rest)), None, None
+    kind, tail = parameters[name], rest[len(name) + 1 :]
+    if not isinstance(kind, s.Table):
+        steps = _steps(tail)
+        row = steps[0] if isinstance(kind, s.Series | s.Tensor) and steps else None
+        return _pointer([name, *steps]), row if isinstance(row, int) else None, None
+    return _in_table(name, kind, tail)
+
+
+def _in_table(name: str, kind: s.Table, tail: str) -> tuple[str | None, int | None, str | None]:
+    columns = [column.name for column in (*kind.index, *kind.columns)]
+    if by_row := re.match(r"\[(\d+|\*)\](?:\.(.*))?$", tail, re.DOTALL):
+        at, column = by_row.groups()
+        steps: list[str | int] = [name, _index(at), *([column] if column else [])]
+        return _pointer(steps), int(at) if at != "*" else None, column
+    column = max((item for item in columns if _begins(tail, item)), key=len, default=None)
+    if column is not None:
+        steps = _steps(tail[len(column) + 1 :])
+        row = steps[0] if steps and isinstance(steps[0], int) else None
+        return _pointer([name, column, *steps]), row, column
+    steps = _steps(tail)
+    row = next((step for step in steps if isinstance(step, int)), None)
+    missing = steps[-1] if len(steps) > 0 and isinstance(steps[-1], str) else None
+    return _pointer([name, *steps]), row, missing if missing in columns else None
+
+
+def _begins(text: str, name: str) -> bool:
+    return text.startswith(f".{name}") and text[len(name) + 1 : len(name) + 2] in {"", ".", "["}
+
+
+def _steps(path: str) -> list[str | int]:
+    return [_index(step[1]) if step[1] else step[0] or step[2] for step in _STEP.findall(path)]
+
+
+def _index(text: str) -> str | int:
+    return int(text) if text.isdigit() else text
+
+
+def _pointer(steps: list[str | int]) -> str | None:
+    if "*" in steps:
+        return None
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)

@@ -1,0 +1,119 @@
+"""The service as a process: how it starts, says so, and ends."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+from handmade import make_envelope
+
+from model_envelope.runtime import signature as s
+
+SLOW = """
+import time
+
+class Model:
+    def predict(self, x):
+        print("the model prints")
+        time.sleep(x)
+        return x
+"""
+SLOW_METHODS = {"predict": s.Method((s.Parameter("x", s.Scalar("float64")),), s.Scalar("float64"))}
+
+
+@contextmanager
+def started(envelope, *options):
+    command = [sys.executable, "-m", "model_envelope.serving", str(envelope), "--port", "0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ask(url, body):
+    with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=10) as response:
+        return json.load(response)
+
+
+def test_it_says_when_it_is_ready_and_ends_with_0_on_sigterm(scorer):
+    with started(scorer) as process:
+        event = json.loads(process.stdout.readline())
+        assert event["event"] == "ready"
+        assert ask(event["url"] + "/later", {"x": 1}) == 2
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=10)
+        assert process.returncode == 0, log
+        assert "3 samples agree" in log
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_under_way_is_finished_and_probes_answer_meanwhile(tmp_path, sign):
+    with started(make_envelope(tmp_path, SLOW, SLOW_METHODS, {}, name="slow")) as process:
+        url = json.loads(process.stdout.readline())["url"]
+        answers = []
+        client = threading.Thread(target=lambda: answers.append(ask(url + "/predict", {"x": 1.0})))
+        client.start()
+        time.sleep(0.3)
+        began = time.monotonic()
+        assert urllib.request.urlopen(url + "/livez", timeout=5).status == 200
+        assert time.monotonic() - began < 0.5
+        process.send_signal(sign)
+        client.join(10)
+        assert answers == [1.0]
+        assert process.wait(10) == 0
+
+
+def test_a_model_that_hangs_does_not_keep_it_from_ending(tmp_path):
+    with started(make_envelope(tmp_path, SLOW, SLOW_METHODS, {}, name="slow"), "--grace", "1") as process:
+        url = json.loads(process.stdout.readline())["url"]
+
+        def hang():
+            with pytest.raises((OSError, urllib.error.URLError)):
+                ask(url + "/predict", {"x": 60.0})
+
+        client = threading.Thread(target=hang)
+        client.start()
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+        client.join(10)
+
+
+def test_a_port_in_use_is_said_plainly(scorer):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with started(scorer, "--port", str(port)) as process:
+            out, err = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert out == ""
+    assert f"error[serve.port-in-use]: port {port} on 127.0.0.1 is in use" in err
+    assert "Traceback" not in err
+
+
+def test_a_tampered_envelope_is_refused_with_the_file_named(scorer):
+    (scorer / "model" / "model.pkl").write_bytes(b"x")
+    with started(scorer) as process:
+        out, err = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert out == ""
+    assert "error[envelope.tampered]" in err
+    assert "model/model.pkl: found changed" in err
+
+
+def test_answers_that_differ_end_it_with_3(tmp_path):
+    with started(
+        make_envelope(tmp_path, SLOW, SLOW_METHODS, {"predict": ({"x": 0.0}, 5.0)}, name="differs")
+    ) as process:
+        out, err = process.communicate(timeout=10)
+    assert process.returncode == 3, err
+    assert out == ""
+    assert "error[replay.differs]" in err
