@@ -72,7 +72,7 @@ def _words(found: s.Type) -> str:
         case s.Table():
             return f"{found.flavor.value} table of {_count(len(found.columns), 'column')}"
         case s.Series():
-            return f"{found.flavor.value} series of {kind(found.type)}"
+            return f"{found.flavor.value} series of {kind(found.item)}"
         case s.Tensor():
             sizes = (
                 "n" if size is None and at == found.batch else "any" if size is None else str(size)

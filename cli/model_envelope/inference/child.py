@@ -262,7 +262,7 @@ def _dtypes(kind: s.Type) -> list[str]:
         case s.Table():
             return [dtype for column in kind.columns for dtype in _dtypes(column.type)]
         case s.Series():
-            return _dtypes(kind.type)
+            return _dtypes(kind.item)
         case s.Any():
             return ["any"]
     return []

@@ -189,7 +189,7 @@ def _table(kind: s.Table, style: _Style) -> Schema:
 
 
 def _series(kind: s.Series, style: _Style) -> Schema:
-    return {"type": "array", "items": _schema(kind.type, style)}
+    return {"type": "array", "items": _schema(kind.item, style)}
 
 
 def _tensor(kind: s.Tensor, _style: _Style) -> Schema:

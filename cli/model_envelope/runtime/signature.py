@@ -187,7 +187,7 @@ class Series:
     """One column by itself; a JSON array. ``name`` is the series' own name."""
 
     kind: ClassVar[str] = "series"
-    type: Type
+    item: Type
     storage: str
     name: str | None = None
     flavor: Flavor = Flavor.PANDAS

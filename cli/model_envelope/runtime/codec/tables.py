@@ -191,7 +191,7 @@ class SeriesCodec:
         if kind.flavor is not s.Flavor.PANDAS:
             raise InvalidSignature(f"series of {kind.flavor.value} cannot be read yet", code="signature.flavor")
         self.kind = kind
-        self.column = columns.ColumnCodec(kind.type, kind.storage, definitions)
+        self.column = columns.ColumnCodec(kind.item, kind.storage, definitions)
 
     def decode(self, value: Any, path: str, problems: Problems) -> Any:
         """Make a series of an array."""
