@@ -17,12 +17,12 @@ from pathlib import Path
 
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.interpreter import Interpreter, describe
-from model_envelope.dependencies.lockfile import Lock
 from model_envelope.dependencies.programs import find_uv, has_module
 from model_envelope.foundation import process
 from model_envelope.foundation.directories import cache_dir
 from model_envelope.foundation.errors import ToolFailed, ToolMissing
 from model_envelope.foundation.files import exclusive, json_bytes, remove_tree, write_atomic
+from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Done, Report, Started, silent
 
 LAYOUT = 1

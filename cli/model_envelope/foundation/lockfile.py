@@ -1,31 +1,39 @@
-"""The lockfile as envelopes and images hold it: exact pins with every hash, normalised.
+"""The lock on disk: exact versions with the hash of every file, written one way only.
 
-One pin a block, sorted by canonical name, hashes sorted; no header, no annotations, no index address. Equal locks are
-equal bytes, whichever resolver found them. pip and uv install from it with ``--require-hashes --no-deps``.
+The same pins give the same bytes, whichever resolver found them: sorted by name, every hash sorted, no header, no
+annotations, no index address. The format is pip's requirements file with hashes, so that pip and uv install it as is.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NoReturn
 
 from packaging.markers import InvalidMarker, Marker
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from model_envelope.foundation.errors import InvalidInput
 
-_HASH = re.compile(r"sha256:[0-9a-f]{64}")
-_COMMENT = re.compile(r"(^|\s+)#.*$")
+_NAME = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$")
+_HASH = re.compile(r"^(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$")
+_REQUIREMENT = re.compile(
+    r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*"
+    r"(?:==\s*(?P<version>[^\s;@=]+)|@\s*(?P<source>\S+))\s*(?:;\s*(?P<marker>.+))?$"
+)
 
 
 @dataclass(frozen=True)
 class Pin:
-    """One distribution, exactly.
+    """One distribution at one version, with the hashes of all the files that may be installed for it.
 
-    ``hashes`` are ``sha256:<hex>``, ``marker`` says where it counts (``sys_platform == "linux"``), and ``source`` is
-    the address of a distribution that comes from one rather than from an index; its version may then be empty.
+    The name is canonical, the version normalised (PEP 440) and the hashes sorted, whatever they were made from.
+    ``marker`` is a PEP 508 marker, ``source`` a URL where the distribution does not come from an index (``version`` is
+    then empty where the URL does not tell it).
+
+    Raises :class:`InvalidInput` where a part cannot be written in a lock.
     """
 
     name: str
@@ -34,93 +42,136 @@ class Pin:
     marker: str = ""
     source: str = ""
 
-    def __str__(self) -> str:
-        wanted = f"{self.name} @ {self.source}" if self.source else f"{self.name}=={self.version}"
-        return f"{wanted} ; {self.marker}" if self.marker else wanted
+    def __post_init__(self) -> None:
+        if not _NAME.match(self.name):
+            _refuse(f"`{self.name}` is no name of a distribution")
+        if not self.version and not self.source:
+            _refuse(f"`{self.name}` has neither a version nor a URL")
+        try:
+            version = str(Version(self.version)) if self.version else ""
+        except InvalidVersion:
+            _refuse(f"`{self.version}` of `{self.name}` is no version")
+        if re.search(r"\s", self.source):
+            _refuse(f"the URL of `{self.name}` has white space in it")
+        try:
+            marker = str(Marker(self.marker)) if self.marker else ""
+        except InvalidMarker:
+            _refuse(f"`{self.marker}` of `{self.name}` is no marker")
+        hashes = tuple(sorted({value.lower() for value in self.hashes}))
+        if wrong := [value for value in hashes if not _HASH.match(value)]:
+            _refuse(f"`{wrong[0]}` of `{self.name}` is no hash, expected `sha256:` and 64 hexadecimal digits")
+        object.__setattr__(self, "name", canonicalize_name(self.name))
+        object.__setattr__(self, "version", version)
+        object.__setattr__(self, "marker", marker)
+        object.__setattr__(self, "hashes", hashes)
 
-    def to_text(self) -> str:
-        """Write the pin as it stands in a lockfile."""
-        return " \\\n".join([str(self), *(f"    --hash={value}" for value in sorted(set(self.hashes)))]) + "\n"
+    @property
+    def requirement(self) -> str:
+        """The pin as a requirement, without its hashes."""
+        what = f"{self.name} @ {self.source}" if self.source else f"{self.name}=={self.version}"
+        return f"{what} ; {self.marker}" if self.marker else what
 
 
 @dataclass(frozen=True)
 class Lock:
-    """All pins of an environment, sorted by canonical name."""
+    """All pins of an environment, sorted. Two locks of the same pins are equal and have the same bytes."""
 
     pins: tuple[Pin, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pins", tuple(sorted(self.pins, key=lambda pin: (pin.name, pin.marker, pin.version))))
-
-    def __iter__(self) -> Iterator[Pin]:
-        return iter(self.pins)
-
-    def __len__(self) -> int:
-        return len(self.pins)
-
-    def get(self, name: str) -> Pin | None:
-        """Give the first pin of a distribution, however its name is spelled."""
-        canonical = canonicalize_name(name)
-        return next((pin for pin in self.pins if pin.name == canonical), None)
+        ordered = sorted(set(self.pins), key=lambda pin: (pin.name, pin.version, pin.source, pin.marker, pin.hashes))
+        for first, second in pairwise(ordered):
+            if first.name == second.name and (first.marker == second.marker or not (first.marker and second.marker)):
+                _refuse(f"`{first.name}` is pinned twice: `{first.requirement}` and `{second.requirement}`")
+        object.__setattr__(self, "pins", tuple(ordered))
 
     def to_bytes(self) -> bytes:
-        """Write the lockfile."""
-        return "".join(pin.to_text() for pin in self.pins).encode()
+        """Write the lock. No pins give no bytes."""
+        separator = " \\\n    "
+        lines = (separator.join([pin.requirement, *(f"--hash={value}" for value in pin.hashes)]) for pin in self.pins)
+        return "".join(f"{line}\n" for line in lines).encode()
 
     @classmethod
-    def parse(cls, content: bytes) -> Lock:
-        """Read a lockfile, ours or as a resolver writes it (comments and annotations are passed over).
+    def parse(cls, content: bytes, *, where: str = "requirements.lock") -> Lock:
+        """Read a lock that this class, uv or pip-tools wrote.
 
-        Raises :class:`InvalidInput` (``lock.malformed``) with the number of the line that is no pin.
+        Comments are left out, and extras too: a lock lists what they stand for. Raises :class:`InvalidInput` with all
+        malformed lines and their numbers.
         """
-        pins = tuple(_pin(number, line) for number, line in _logical_lines(content))
-        seen: dict[tuple[str, str], Pin] = {}
-        for pin in pins:
-            other = seen.setdefault((pin.name, pin.marker), pin)
-            if other is not pin:
-                raise InvalidInput(
-                    f"the lock pins `{pin.name}` twice: `{other}` and `{pin}`", code="lock.malformed", hint=_HINT
-                )
-        return cls(pins)
+        from model_envelope.runtime.errors import Problems
+
+        problems = Problems()
+        pins: list[Pin] = []
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidInput(
+                f"`{where}` is no lock: it is not UTF-8 (byte {error.start})", code="lock.malformed", hint=_HINT
+            ) from None
+        for number, line in _logical_lines(text):
+            try:
+                pins.append(_parse_line(line))
+            except InvalidInput as error:
+                problems.add(f"{where}:{number}", error.message, "`name==version` with `--hash=sha256:...`", error.code)
+        if not problems:
+            try:
+                return cls(tuple(pins))
+            except InvalidInput as error:
+                problems.add(where, error.message, "each distribution once", error.code)
+        raise InvalidInput(
+            problems.summary(f"`{where}` is no lock"), code="lock.malformed", problems=problems.items, hint=_HINT
+        )
+
+    def versions(self) -> dict[str, str]:
+        """Give the version of each distribution by canonical name, where the lock tells it."""
+        return {pin.name: pin.version for pin in self.pins if pin.version}
 
 
-_HINT = "`envelope lock` writes the lock again"
+_HINT = "a lock is written by `envelope pack` or `envelope lock` and is not edited by hand"
 
 
-def _logical_lines(content: bytes) -> Iterator[tuple[int, str]]:
-    collected, first = "", 0
-    for number, raw in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
-        line = _COMMENT.sub("", raw).strip()
-        first = first or number
-        if line.endswith("\\"):
-            collected += line[:-1] + " "
-            continue
-        if collected := (collected + line).strip():
-            yield first, collected
-        collected, first = "", 0
-    if collected.strip():
-        yield first, collected.strip()
+def _refuse(message: str) -> NoReturn:
+    raise InvalidInput(message, code="lock.malformed", hint=_HINT)
 
 
-def _pin(number: int, line: str) -> Pin:
-    wanted, *rest = line.split(" --hash=")
-    hashes = tuple(value.strip() for value in rest)
-    try:
-        requirement = Requirement(wanted.strip())
-        marker = str(Marker(str(requirement.marker))) if requirement.marker else ""
-    except (InvalidRequirement, InvalidMarker) as error:
-        raise _malformed(number, line, str(error).splitlines()[0]) from None
-    wrong = next((value for value in hashes if not _HASH.fullmatch(value)), None)
-    if wrong is not None:
-        raise _malformed(number, line, f"`{wrong:.80}` is no sha256")
-    name = canonicalize_name(requirement.name)
-    if requirement.url:
-        return Pin(name, "", hashes, marker, requirement.url)
-    specifiers = list(requirement.specifier)
-    if len(specifiers) != 1 or specifiers[0].operator not in {"==", "==="} or specifiers[0].version.endswith("*"):
-        raise _malformed(number, line, "expected one exact version, `name==version`")
-    return Pin(name, specifiers[0].version, hashes, marker)
+def _logical_lines(text: str) -> list[tuple[int, str]]:
+    """Join continued lines and drop comments; each comes with the number of its first line."""
+    found: list[tuple[int, str]] = []
+    start, parts = 0, list[str]()
+    # Split at newlines alone: str.splitlines() also splits at characters that may stand inside a line.
+    for number, raw in enumerate(text.split("\n"), start=1):
+        line = re.sub(r"(^|\s)#.*$", "", raw.rstrip("\r")).rstrip()
+        continued = line.endswith("\\")
+        start = start if parts else number
+        parts.append(line.removesuffix("\\").strip())
+        if not continued:
+            found.append((start, " ".join(part for part in parts if part)))
+            parts = []
+    if parts:
+        found.append((start, " ".join(part for part in parts if part)))
+    return [(number, line) for number, line in found if line]
 
 
-def _malformed(number: int, line: str, why: str) -> InvalidInput:
-    return InvalidInput(f"line {number} of the lock is `{line:.80}`: {why}", code="lock.malformed", hint=_HINT)
+def _option(line: str) -> str:
+    """Give the name of an option without its value, which may be a URL with credentials."""
+    return re.split(r"[\s=]", line, maxsplit=1)[0]
+
+
+def _parse_line(line: str) -> Pin:
+    if line.startswith("-"):
+        _refuse(f"an option (`{_option(line)}`): where packages come from is a setting of the machine that installs")
+    head, *options = re.split(r"\s+(?=--)", line)
+    if wrong := [option for option in options if not option.startswith("--hash=")]:
+        _refuse(f"an option that is no hash: `{_option(wrong[0])}`")
+    match = _REQUIREMENT.match(head.strip())
+    if not match:
+        _refuse(f"`{head[:80]}`")
+    if not options:
+        _refuse(f"`{head[:80]}` without a hash")
+    return Pin(
+        name=match["name"],
+        version=match["version"] or "",
+        hashes=tuple(option.removeprefix("--hash=").strip() for option in options),
+        marker=(match["marker"] or "").strip(),
+        source=match["source"] or "",
+    )

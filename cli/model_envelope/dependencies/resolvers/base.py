@@ -11,8 +11,8 @@ from typing import Protocol
 from packaging.utils import canonicalize_name
 
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.dependencies.lockfile import Lock
 from model_envelope.foundation.errors import ToolFailed, Unsolvable
+from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.process import Finished
 
 

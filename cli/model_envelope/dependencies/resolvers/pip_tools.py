@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_envelope.dependencies.interpreter import describe
-from model_envelope.dependencies.lockfile import Lock
 from model_envelope.dependencies.programs import has_module
 from model_envelope.dependencies.resolvers.base import LockRequest, Symptoms
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import ToolMissing
 from model_envelope.foundation.files import scratch_folder
+from model_envelope.foundation.lockfile import Lock
 
 TIMEOUT = 1800.0
 # What pip-tools calls unsafe (setuptools) is a need like any other, and uv locks it too.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model_envelope.dependencies.lockfile import Lock
 from model_envelope.dependencies.programs import find_uv
 from model_envelope.dependencies.resolvers.base import LockRequest, Symptoms
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import ToolMissing
 from model_envelope.foundation.files import scratch_folder
+from model_envelope.foundation.lockfile import Lock
 
 TIMEOUT = 900.0
 _COMPILE = (
