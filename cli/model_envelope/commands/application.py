@@ -45,6 +45,7 @@ class Verbs(TyperGroup):
         super().__init__(**options)
         # Only the names count here: what is suggested for a mistyped command comes from the keys.
         self.commands = dict.fromkeys(VERBS)  # type: ignore[assignment]
+        self._names_only = False
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  the signature is Typer's
         """Name the commands in the order of the table."""
@@ -54,12 +55,22 @@ class Verbs(TyperGroup):
         """Import one command."""
         if cmd_name not in VERBS:
             return None
+        if self._names_only:
+            return Command(cmd_name, help=VERBS[cmd_name].summary)
         if self.commands[cmd_name] is None:
             function = getattr(import_module(f"model_envelope.commands.{cmd_name}"), cmd_name)
             alone = typer.Typer(add_completion=False, rich_markup_mode=None)
             alone.command(cmd_name, cls=Command)(function)
             self.commands[cmd_name] = get_command(alone)
         return self.commands[cmd_name]
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Complete the name of a command from the table."""
+        self._names_only = True
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self._names_only = False
 
     def get_help(self, ctx: Any) -> str:  # noqa: ARG002  the signature is Typer's
         """Write the first page of help."""

@@ -19,9 +19,10 @@ A command file holds one function of the verb's name; its first line of help sta
     def _text(result: workflow.TagResult) -> Iterator[Line]:
         yield f"{key}={value}"                # a str is one line, written as it is; anything else is drawn by rich
 
-``out.report`` draws progress on stderr, and ``out.say`` writes a line there. Errors are raised, never caught: ``run``
-brings them here, to :func:`tell`. A question answered no is told with its answer, ``out.finish(result, text=_text,
-no=Answered(...))``, which ends the command with 3. A wrong use that Typer cannot see is a :class:`Misuse`.
+``out.report`` draws progress on stderr; ``out.say`` and ``out.warn`` write a line there. Errors are raised, never
+caught: ``run`` brings them here, to :func:`tell`. A question answered no is told with its answer,
+``out.finish(result, text=_text, no=Answered(...))``, which ends the command with 3. A wrong use that Typer cannot see
+is a :class:`Misuse`.
 
 With `--json` the document is ``{"format": 1, "command": "tag", "ok": true, "result": {...}}``, the result being the
 dataclass with its field names (or ``document=``, where given), and after an error ``{..., "ok": false, "error":
@@ -88,6 +89,10 @@ class Output:
     def say(self, text: str) -> None:
         """Write a line for people to stderr."""
         self.steps.say(text)
+
+    def warn(self, text: str) -> None:
+        """Write a line of warning to stderr; the command goes on."""
+        self.steps.say(f"{paint('warning', 'yellow', sys.stderr)}: {text}")
 
     def finish(
         self,

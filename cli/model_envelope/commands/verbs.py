@@ -19,8 +19,8 @@ class Verb(NamedTuple):
 
 VERBS = {
     "new": Verb("The road", "Start a project from a template."),
-    "pack": Verb("The road", "Seal a model with its signature, code, packages and samples."),
-    "build": Verb("The road", "Build an image and prove that it answers as the model did."),
+    "pack": Verb("The road", "Seal a model with all that it needs, and prove it."),
+    "build": Verb("The road", "Build an image, and prove that it answers the same."),
     "serve": Verb("The road", "Serve an envelope over HTTP on this machine."),
     "inspect": Verb("Look", "Say what a pickle would load, without running it."),
     "show": Verb("Look", "Show what an envelope is, takes and gives."),
@@ -36,7 +36,7 @@ ABOUT = "Seal a trained model with everything that it needs, prove it, and ship 
 
 OPTIONS = {
     "--version": "Print the version and end.",
-    "--debug": "Print the traceback of every error. Also ENVELOPE_DEBUG=1.",
+    "--debug": "Print the traceback of every error (or ENVELOPE_DEBUG=1).",
     "--install-completion": "Install completion for the current shell.",
     "--show-completion": "Print completion for the current shell.",
     "--help": "Print this page and end.",

@@ -1,0 +1,43 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model_envelope.commands.options import EnvelopeArgument, Json, Python, Trust
+from model_envelope.commands.output import Line, command
+from model_envelope.workflows import lock as workflow
+
+
+def lock(
+    envelope: EnvelopeArgument,
+    resolver: Annotated[str, typer.Option(metavar="NAME", help="auto, uv or pip-tools.")] = "auto",
+    no_proof: Annotated[bool, typer.Option("--no-proof", help="Do not replay the samples in a clean room.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Where it appears. Default: beside the envelope."),
+    ] = None,
+    trust: Trust = False,
+    python: Python = None,
+    json: Json = False,
+) -> None:
+    """Lock the packages of an envelope, as a new envelope.
+
+    The versions are those of the environment that packed it. The old envelope stays; the path of the new one is
+    printed, and its provenance names the old one.
+    """
+    with command("lock", json=json) as out:
+        result = workflow.lock(
+            envelope,
+            resolver=resolver,
+            prove=not no_proof,
+            trust=trust,
+            python=python,
+            into=output,
+            report=out.report,
+        )
+        out.finish(result, text=_text)
+
+
+def _text(result: workflow.LockResult) -> Iterator[Line]:
+    yield str(result.path)

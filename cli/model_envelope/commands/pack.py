@@ -1,0 +1,88 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model_envelope.commands.options import Json, numbers, pairs
+from model_envelope.commands.output import Line, command
+from model_envelope.workflows import pack as workflow
+
+
+def pack(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The pickled model.", show_default=False)],
+    samples: Annotated[
+        Path,
+        typer.Option(
+            "--input",
+            metavar="SAMPLES",
+            help="Sample inputs: .parquet, .csv, .json, .jsonl, .feather, .npy, .npz or .pkl.",
+            show_default=False,
+        ),
+    ],
+    answers: Annotated[
+        Path | None,
+        typer.Option(metavar="ANSWERS", help="The answers that the model has to give to them.", show_default=False),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A method to seal. Default: predict, and predict_proba where there is one."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The envelope's name. Default: the file's.", show_default=False)
+    ] = None,
+    description: Annotated[str, typer.Option(metavar="TEXT", help="What the model is for.", show_default=False)] = "",
+    tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A tag.")] = None,
+    metric: Annotated[list[str] | None, typer.Option(metavar="NAME=NUMBER", help="A metric.")] = None,
+    param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A hyperparameter.")] = None,
+    attach: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A file to seal beside the model.")] = None,
+    sample_rows: Annotated[int, typer.Option(metavar="N", help="How many sample rows are sealed.")] = 5,
+    no_samples: Annotated[bool, typer.Option("--no-samples", help="Seal no samples.")] = False,
+    python: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INTERPRETER",
+            help="The Python that has the model's packages. Default: this one.",
+            show_default=False,
+        ),
+    ] = None,
+    no_lock: Annotated[bool, typer.Option("--no-lock", help="Leave the lock to a later `envelope lock`.")] = False,
+    no_proof: Annotated[bool, typer.Option("--no-proof", help="Do not replay the samples in a clean room.")] = False,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Where the envelope appears.", show_default=".")
+    ] = Path(),
+    json: Json = False,
+) -> None:
+    """Seal a pickled model with everything that it needs.
+
+    Finds the signature, the packages and the local code by loading the model in a child process and asking it the
+    samples; locks the packages, proves them in a clean room, and prints the path of the sealed envelope. Nothing
+    appears unless everything went well. With `--no-lock` and `--no-proof` nothing needs a network.
+    """
+    with command("pack", json=json) as out:
+        result = workflow.pack(
+            model,
+            samples=workflow.SampleFile(samples, str(samples)),
+            answers=None if answers is None else workflow.SampleFile(answers, str(answers)),
+            methods=method or (),
+            label=workflow.Label(
+                name=name,
+                description=description,
+                tags=pairs(tag or ()),
+                metrics=numbers(metric or ()),
+                hyperparameters=pairs(param or ()),
+                attachments=tuple(attach or ()),
+            ),
+            python=python,
+            rows=sample_rows,
+            keep_samples=not no_samples,
+            lock=not no_lock,
+            prove=not no_proof,
+            into=output,
+            report=out.report,
+        )
+        out.finish(result, text=_text)
+
+
+def _text(result: workflow.PackResult) -> Iterator[Line]:
+    yield str(result.path)

@@ -1,0 +1,150 @@
+"""Says what this machine has of what the tool can use, and how to get what is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from model_envelope.foundation import process
+from model_envelope.foundation.directories import cache_dir, state_dir
+from model_envelope.foundation.errors import ToolMissing
+from model_envelope.foundation.files import human_size
+from model_envelope.runtime.errors import EnvelopeError
+
+TIMEOUT = 15.0
+"""Seconds that a program has to tell its version."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked for: whether it is here, what was found, and what to do about it where it is not."""
+
+    name: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class DoctorResult:
+    """Everything that was looked for, in a fixed order."""
+
+    checks: tuple[Check, ...]
+
+
+def doctor() -> DoctorResult:
+    """Look for everything at once. Nothing is changed, and nothing that is missing is an error."""
+    with ThreadPoolExecutor() as pool:
+        return DoctorResult(tuple(pool.map(lambda look: look(), CHECKS)))
+
+
+def _python() -> Check:
+    found = f"{platform.python_implementation()} {platform.python_version()} at {sys.executable}"
+    return Check("python", sys.version_info >= (3, 11), found, "install Python 3.11 or newer")
+
+
+def _uv() -> Check:
+    from model_envelope.dependencies.programs import find_uv
+
+    advice = "`pip install 'model-envelope[uv]'`: locks and clean rooms become several times faster"
+    path = find_uv()
+    return Check("uv", False, "not installed", advice) if path is None else _version("uv", [path, "--version"], advice)
+
+
+def _pip_tools() -> Check:
+    try:
+        return Check("pip-tools", True, metadata.version("pip-tools"))
+    except metadata.PackageNotFoundError:
+        return Check(
+            "pip-tools", False, "not installed", "`pip install pip-tools`, or install uv: one of them is enough"
+        )
+
+
+def _rooms() -> Check:
+    from model_envelope.dependencies.programs import find_uv, has_module
+
+    if find_uv() is not None:
+        return Check("clean rooms", True, "made with uv")
+    if importlib.util.find_spec("ensurepip") and has_module("pip"):
+        return Check("clean rooms", True, "made with venv and pip")
+    advice = "`pip install 'model-envelope[uv]'`; or pip and the module venv (on Debian `apt-get install python3-venv`)"
+    return Check("clean rooms", False, "neither uv, nor venv and pip", advice)
+
+
+def _engine() -> Check:
+    from model_envelope.targets.engine import Engine
+
+    try:
+        engine = Engine.connect()
+    except EnvelopeError as error:
+        advice = error.hint or "install Docker Engine and start it: https://docs.docker.com/engine/install/"
+        return Check("docker engine", False, error.message, advice)
+    return Check("docker engine", True, engine.version)
+
+
+def _buildkit() -> Check:
+    from model_envelope.targets.engine import buildkit_client
+
+    advice = (
+        "install a docker client with buildx (on Debian `apt-get install docker.io`); without it builds have no cache"
+    )
+    client = buildkit_client()
+    if client is None:
+        return Check("buildkit client", False, "no docker client that drives BuildKit", advice)
+    return Check("buildkit client", True, str(client))
+
+
+def _java() -> Check:
+    advice = "only Spark batch jobs need it: install a JRE 17 (on Debian `apt-get install openjdk-17-jre-headless`)"
+    return _version("java", ["java", "-version"], advice)
+
+
+def _caches() -> Check:
+    sizes = {path: _size(path) for path in (cache_dir(), state_dir())}
+    cache = cache_dir()
+    return Check("cache", True, f"{human_size(sizes[cache])} at {cache}; may be deleted at any time")
+
+
+def _templates() -> Check:
+    from model_envelope.targets.rendering import templates_dir
+
+    try:
+        folder = templates_dir()
+    except EnvelopeError as error:
+        return Check("templates", False, error.message, error.hint or "")
+    kinds = {kind: sorted(path.parent.name for path in (folder / kind).glob("*/cookiecutter.json")) for kind in KINDS}
+    return Check("templates", True, "; ".join(f"{kind}: {', '.join(names) or 'none'}" for kind, names in kinds.items()))
+
+
+KINDS = ("targets", "projects")
+
+CHECKS: tuple[Callable[[], Check], ...] = (
+    _python, _uv, _pip_tools, _rooms, _engine, _buildkit, _java, _caches, _templates,
+)  # fmt: skip
+
+
+def _version(name: str, command: list[str | Path], advice: str) -> Check:
+    path = shutil.which(str(command[0]))
+    if path is None:
+        return Check(name, False, "not installed", advice)
+    try:
+        finished = process.run(command, timeout=TIMEOUT)
+    except ToolMissing as error:
+        return Check(name, False, error.message, advice)
+    if not finished.ok:
+        return Check(name, False, f"`{path}` does not work: {finished.tail(1)}", advice)
+    said = finished.stdout.strip() or finished.stderr.strip()
+    number = re.search(r"\d+(\.[\w+-]+)+", said)
+    return Check(name, True, f"{number.group() if number else said.splitlines()[0]} at {path}")
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
