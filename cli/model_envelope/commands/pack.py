@@ -1,3 +1,4 @@
+import json as json_format
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -70,7 +71,7 @@ def pack(
                 description=description,
                 tags=pairs(tag or ()),
                 metrics=numbers(metric or ()),
-                hyperparameters=pairs(param or ()),
+                hyperparameters={key: _value(text) for key, text in pairs(param or ()).items()},
                 attachments=tuple(attach or ()),
             ),
             python=python,
@@ -82,6 +83,15 @@ def pack(
             report=out.report,
         )
         out.finish(result, text=_text)
+
+
+def _value(text: str) -> bool | int | float | str | None:
+    """Read `3`, `0.1`, `true` and `null` as what they are in JSON, anything else as text."""
+    try:
+        value = json_format.loads(text)
+    except ValueError:
+        return text
+    return text if isinstance(value, list | dict) else value
 
 
 def _text(result: workflow.PackResult) -> Iterator[Line]:

@@ -7,8 +7,15 @@ import pickle
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    SourceFileLoader,
+)
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from model_envelope.runtime.errors import ModelFailed
 from model_envelope.runtime.reading import EnvelopeFiles
@@ -42,10 +49,25 @@ def load_model(envelope: EnvelopeFiles) -> Any:
     return load_pickle(envelope.path / loader.file, main=loader.main)
 
 
+class _SourceOnly(SourceFileLoader):
+    """Compiles a sealed module each time: bytecode in an envelope would be files that nobody sealed, or trusts."""
+
+    def path_stats(self, path: str) -> NoReturn:
+        raise OSError(f"no bytecode is read or written for {path}")
+
+
 def prefer(folder: Path) -> None:
-    """Put a folder of modules first on the import path."""
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+    """Put a folder of sealed modules first on the import path. Bytecode is neither read nor written there."""
+    if str(folder) in sys.path:
+        return
+
+    def finder(entry: str) -> FileFinder:
+        if not Path(entry).is_relative_to(folder):
+            raise ImportError(f"{entry} is not in {folder}", path=entry)
+        return FileFinder(entry, (ExtensionFileLoader, EXTENSION_SUFFIXES), (_SourceOnly, SOURCE_SUFFIXES))
+
+    sys.path_hooks.insert(0, finder)
+    sys.path.insert(0, str(folder))
 
 
 def load_pickle(path: Path, *, main: str | None = None) -> Any:

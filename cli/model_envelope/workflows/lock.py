@@ -1,0 +1,124 @@
+"""Locks an envelope that was packed without a lock: a new envelope, with a new digest, that names the old one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.interpreter import describe
+from model_envelope.dependencies.resolvers import LockRequest, choose
+from model_envelope.dependencies.rooms import clean_room
+from model_envelope.foundation.errors import Answered, InvalidInput
+from model_envelope.foundation.progress import Done, Note, Report, Started, silent
+from model_envelope.runtime import manifest
+from model_envelope.runtime.reading import EnvelopeFiles, read_envelope, read_json, verify_manifest
+from model_envelope.store import trust as store_trust
+from model_envelope.store.draft import open_draft
+from model_envelope.store.ledger import read_ledger
+from model_envelope.store.sealing import seal
+from model_envelope.workflows.replaying import disagreement, replay_with
+from model_envelope.workflows.verify import interpreter_for
+
+
+@dataclass(frozen=True)
+class LockResult:
+    """The new envelope, the digest of the one that it came from, and how much was locked."""
+
+    path: Path
+    digest: str
+    previous: str
+    distributions: int
+    proven: bool
+
+
+def lock(
+    envelope: Path,
+    *,
+    resolver: str = "auto",
+    prove: bool = True,
+    trust: bool = False,
+    python: Path | None = None,
+    into: Path | None = None,
+    report: Report = silent,
+) -> LockResult:
+    """Lock the requirements of an envelope to the versions of the environment that packed it, prove, and seal anew.
+
+    The new envelope appears beside the old one, or in ``into``; the old one stays as it is. The proof runs the model's
+    code, so the envelope must have been sealed by this user here, or be trusted explicitly.
+
+    Raises :class:`Answered` where the envelope is not what was sealed, ``Unsolvable`` where no lock can be found.
+    """
+    files = read_envelope(envelope)
+    if verify_manifest(files):
+        raise Answered(
+            f"{files.path} is not what was sealed, so it is not locked",
+            code="envelope.changed",
+            hint="`envelope verify` lists what differs",
+        )
+    if prove:
+        store_trust.require(files, trusted=trust)
+    interpreter = python or interpreter_for(files)
+    _same_series(files, interpreter)
+    chosen = choose(resolver)
+    witness = _provenance(files)
+    report(Started("lock", f"Locking with {chosen.name}"))
+    locked = chosen.lock(
+        LockRequest(
+            requirements=(files.path / "env" / "requirements.in").read_bytes(),
+            constraints=witness.get("installed", {}),
+            python=interpreter,
+            index=IndexSettings.from_environment(),
+        )
+    )
+    report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes ({chosen.name})"))
+    target = into or files.path.parent
+    ledger = read_ledger(files.path)
+    with open_draft(target) as draft:
+        for name in manifest.sealed_files(files.path):
+            draft.copy(name, files.path / name)
+        (draft.folder / "env" / "requirements.lock").unlink(missing_ok=True)
+        draft.write("env/requirements.lock", locked.to_bytes())
+        proven = prove and bool(files.samples)
+        if proven:
+            room = clean_room(locked, python=interpreter, report=report)
+            report(Started("prove", "Replaying the samples in a clean room"))
+            (draft.folder / manifest.NAME).write_bytes(manifest.compose(draft.folder))
+            replays = replay_with(room.command, read_envelope(draft.folder), env=room.environment())
+            if wrong := disagreement(replays, "in the clean room"):
+                raise wrong
+            report(Done("prove", f"Proven in a clean room: {len(replays)} methods answer as sealed"))
+        elif prove:
+            report(Note("not proven: the envelope was sealed without samples"))
+        sealed = seal(
+            draft,
+            target,
+            name=files.description.name,
+            provenance={**witness, "previous": files.digest, "resolver": chosen.name, "proven": proven},
+            tags=ledger.tags,
+            metrics=ledger.metrics,
+        )
+    report(Done("seal", f"Sealed {sealed.path.name}"))
+    return LockResult(sealed.path, sealed.digest, files.digest, len(locked.pins), proven)
+
+
+def _same_series(files: EnvelopeFiles, interpreter: Path) -> None:
+    found = describe(interpreter).series
+    if found != files.description.python:
+        raise InvalidInput(
+            f"the envelope was packed with Python {files.description.python}, and {interpreter} is Python {found}",
+            code="lock.other-python",
+            hint=f"name a Python {files.description.python} with `--python`",
+        )
+
+
+def _provenance(files: EnvelopeFiles) -> dict[str, Any]:
+    """Read what was noted when the envelope was sealed; empty where its provenance did not travel with it."""
+    sealed = read_ledger(files.path).sealed
+    name = f"{sealed[-1]['provenance']}.json" if sealed else ""
+    path = files.path / "provenance" / name
+    if not name or not path.is_file():
+        return {}
+    document: dict[str, Any] = read_json(path)
+    return document

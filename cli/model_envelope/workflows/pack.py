@@ -1,0 +1,315 @@
+"""Packs a pickled model: scan, probe, find what it needs, lock, prove, seal."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from model_envelope.dependencies import capture
+from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.installed import Installed
+from model_envelope.dependencies.needs import Dropped, Kept, Needs, find_needs
+from model_envelope.dependencies.resolvers import LockRequest, choose
+from model_envelope.dependencies.rooms import clean_room
+from model_envelope.foundation.errors import InvalidInput
+from model_envelope.foundation.files import remove_tree, scratch_folder
+from model_envelope.foundation.lockfile import Lock
+from model_envelope.foundation.progress import Done, Note, Report, Started, silent
+from model_envelope.inference.probe import Found, Question, SampleFile, find_interpreter, probe, search_folders
+from model_envelope.inspection.frameworks import recognise
+from model_envelope.inspection.pickles import Scan, scan_pickle
+from model_envelope.runtime import manifest, signature_document
+from model_envelope.runtime.reading import Description, EnvelopeFiles, Loader, read_envelope
+from model_envelope.store.draft import Draft, check_name, open_draft, suggest_name
+from model_envelope.store.ledger import checked_metrics, checked_tags
+from model_envelope.store.sealing import seal
+from model_envelope.workflows.provenance import describe_packing
+from model_envelope.workflows.replaying import disagreement, replay_with
+
+__all__ = ["Label", "PackResult", "SampleFile", "find_main", "pack"]
+
+MODEL_FILE = "model/model.pkl"
+
+
+@dataclass(frozen=True)
+class Label:
+    """What people want to know of an envelope beside the model itself."""
+
+    name: str | None = None
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    attachments: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class PackResult:
+    """A sealed envelope: where it is, what it needs, and whether its lock was proven in a clean room."""
+
+    path: Path
+    digest: str
+    name: str
+    methods: tuple[str, ...]
+    kept: tuple[Kept, ...]
+    dropped: tuple[Dropped, ...]
+    local: tuple[str, ...]
+    locked: bool
+    proven: bool
+
+
+def pack(
+    model: Path,
+    *,
+    samples: SampleFile,
+    answers: SampleFile | None = None,
+    methods: Sequence[str] = (),
+    label: Label | None = None,
+    python: str | None = None,
+    rows: int = 5,
+    keep_samples: bool = True,
+    lock: bool = True,
+    prove: bool = True,
+    into: Path = Path(),
+    search: Sequence[Path] = (),
+    report: Report = silent,
+) -> PackResult:
+    """Seal a pickled model as ``<name>-<digest>`` in the folder ``into``.
+
+    ``search`` names folders of local modules beside the model's own and the current one. Nothing appears in ``into``
+    unless everything went well. A proof needs a lock: without one it is left out.
+
+    Raises :class:`EnvelopeError` of many kinds: whatever is wrong with the model, samples, names or lock.
+    """
+    label = label or Label()
+    checked = _check(model, label, rows)
+    interpreter = find_interpreter(python)
+    report(Started("scan", f"Reading {model.name}"))
+    scan = scan_pickle(model)
+    report(Done("scan", f"Read {model.name}: {len(scan.globals)} names in {scan.opcodes} opcodes, nothing run"))
+    with open_draft(into) as draft, scratch_folder() as scratch:
+        folders = search_folders(model, search)
+        main = find_main(scan.main_names, folders) if scan.main_names else None
+        report(Started("probe", "Loading the model and asking it the samples"))
+        question = Question(
+            model, samples, answers, tuple(methods), rows, folders, main=None if main is None else main.stem
+        )
+        found = probe(question, python=interpreter, scratch=scratch)
+        report(Done("probe", f"Loaded a {found.model_class}; {_and(found.methods)} answered the samples"))
+        report(Started("needs", "Finding what it needs"))
+        needs, installed = _needs(scan, found, folders, main)
+        capture.capture(needs.local, draft.folder / "code")
+        report(Done("needs", _needs_text(needs)))
+        _write(draft, model, scan, found, needs, installed, checked, main)
+        resolver = None
+        if lock:
+            resolver, locked = _lock(draft, needs, installed, interpreter, report)
+            if prove:
+                _prove(draft, locked, interpreter, report)
+        elif prove:
+            report(Note("not proven: a proof needs the lock; `envelope lock ENVELOPE` adds both"))
+        if not keep_samples:
+            remove_tree(draft.folder / "samples")
+        report(Started("seal", "Sealing"))
+        envelope = seal(
+            draft,
+            into,
+            name=checked.name or "",
+            provenance=describe_packing(
+                folder=model.absolute().parent,
+                python={"version": found.interpreter.version, "implementation": found.interpreter.implementation},
+                installed={name: item.version for name, item in installed.distributions.items()},
+                needs=needs,
+                resolver=resolver,
+                proven=lock and prove,
+            ),
+            tags=checked.tags,
+            metrics=checked.metrics,
+        )
+        report(Done("seal", f"Sealed {envelope.path.name}"))
+    return PackResult(
+        path=envelope.path,
+        digest=envelope.digest,
+        name=envelope.description.name,
+        methods=tuple(found.methods),
+        kept=needs.kept,
+        dropped=needs.dropped,
+        local=tuple(item.name for item in needs.local),
+        locked=lock,
+        proven=lock and prove,
+    )
+
+
+def _check(model: Path, label: Label, rows: int) -> Label:
+    """Refuse what can be refused before anything is run."""
+    if rows < 1:
+        raise InvalidInput(
+            f"{rows} sample rows cannot be kept, expected 1 or more",
+            code="samples.rows",
+            hint="`--no-samples` seals none",
+        )
+    name = check_name(label.name) if label.name is not None else suggest_name(model.stem) or "model"
+    seen: set[str] = set()
+    for path in label.attachments:
+        if not path.is_file():
+            raise InvalidInput(f"there is no file to attach at {path}", code="attachment.missing")
+        if path.name in seen:
+            raise InvalidInput(
+                f"two attachments are called {path.name}", code="attachment.twice", hint="rename one of them"
+            )
+        seen.add(path.name)
+    return Label(
+        name=name,
+        description=label.description,
+        tags=checked_tags(label.tags),
+        metrics=checked_metrics(label.metrics),
+        hyperparameters=_plain_parameters(label.hyperparameters),
+        attachments=label.attachments,
+    )
+
+
+def _plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    from model_envelope.foundation.files import json_bytes
+
+    plain = {}
+    for name, value in parameters.items():
+        number = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+        try:
+            json_bytes({str(name): number})
+        except (TypeError, ValueError):
+            raise InvalidInput(
+                f"the hyperparameter `{name}` is a {type(value).__name__} that JSON cannot hold ({value!r:.60})",
+                code="parameter.not-json",
+                hint="give numbers, strings, booleans, null, or lists and dicts of them",
+            ) from None
+        plain[str(name)] = number
+    return plain
+
+
+def _needs(scan: Scan, found: Found, folders: Sequence[Path], main: Path | None) -> tuple[Needs, Installed]:
+    installed = Installed.read(found.interpreter.path)
+    needs = find_needs(
+        scan_globals=[(item.module, item.name) for item in scan.globals],
+        loaded_modules=found.modules,
+        flavors=found.flavors,
+        installed=installed,
+        stdlib=found.interpreter.stdlib,
+        local_roots=folders,
+        main=main,
+    )
+    return needs, installed
+
+
+def _write(
+    draft: Draft,
+    model: Path,
+    scan: Scan,
+    found: Found,
+    needs: Needs,
+    installed: Installed,
+    label: Label,
+    main: Path | None,
+) -> None:
+    """Write everything but lock, ledger and provenance."""
+    draft.copy(MODEL_FILE, model)
+    framework = recognise(scan)
+    known = installed.distributions.get(framework) if framework else None
+    draft.describe(
+        Description(
+            name=label.name or "",
+            description=label.description,
+            methods=found.methods,
+            loader=Loader("pickle", MODEL_FILE, None if main is None else main.stem),
+            python=found.interpreter.series,
+            implementation=found.interpreter.implementation,
+            platform=found.interpreter.platform,
+            framework={"name": framework, "version": known.version} if framework and known else {},
+            hyperparameters=label.hyperparameters,
+        )
+    )
+    draft.write_json("signature.json", signature_document.to_document(found.signature))
+    draft.write_json("observations.json", found.observations)
+    draft.write("env/requirements.in", needs.requirements)
+    for method, sample in found.samples.items():
+        draft.write_json(f"samples/{method}.input.json", sample["input"])
+        draft.write_json(f"samples/{method}.output.json", sample["output"])
+    for path in label.attachments:
+        draft.copy(f"attachments/{path.name}", path)
+
+
+def _lock(draft: Draft, needs: Needs, installed: Installed, interpreter: Path, report: Report) -> tuple[str, Lock]:
+    resolver = choose()
+    report(Started("lock", f"Locking with {resolver.name}"))
+    locked = resolver.lock(
+        LockRequest(
+            requirements=needs.requirements,
+            constraints={name: item.version for name, item in installed.distributions.items()},
+            python=interpreter,
+            index=IndexSettings.from_environment(),
+        )
+    )
+    draft.write("env/requirements.lock", locked.to_bytes())
+    report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes ({resolver.name})"))
+    return resolver.name, locked
+
+
+def _prove(draft: Draft, lock: Lock, interpreter: Path, report: Report) -> None:
+    room = clean_room(lock, python=interpreter, report=report)
+    report(Started("prove", "Replaying the samples in a clean room"))
+    (draft.folder / manifest.NAME).write_bytes(manifest.compose(draft.folder))
+    files: EnvelopeFiles = read_envelope(draft.folder)
+    replays = replay_with(room.command, files, env=room.environment())
+    if wrong := disagreement(replays, "in the clean room"):
+        raise wrong
+    report(Done("prove", f"Proven in a clean room: {_and(replay.method for replay in replays)} answer as here"))
+
+
+def find_main(names: Sequence[str], folders: Sequence[Path]) -> Path:
+    """Find the script whose definitions a pickle calls ``__main__.<name>``.
+
+    Raises :class:`InvalidInput` (``pickle.main``) where no script, or more than one, defines all of them.
+    """
+    scripts: dict[Path, None] = {}
+    for folder in folders:
+        for path in sorted(folder.glob("*.py")):
+            if set(names) <= _defined(path):
+                scripts[path.resolve()] = None
+    if len(scripts) == 1:
+        return next(iter(scripts))
+    wanted = ", ".join(f"`{name}`" for name in names)
+    what = "no script there defines them" if not scripts else f"{len(scripts)} scripts define them: "
+    raise InvalidInput(
+        f"the pickle refers to {wanted} in the script that was run as `__main__`, and {what}"
+        + ", ".join(str(path) for path in scripts)
+        + f" (looked in {', '.join(map(str, folders))})",
+        code="pickle.main",
+        hint="move them into a module of their own and save the model again, or run pack from the script's folder",
+    )
+
+
+def _defined(path: Path) -> set[str]:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, OSError):
+        return set()
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return found
+
+
+def _and(words: Any) -> str:
+    listed = [f"`{word}`" for word in words]
+    return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
+
+
+def _needs_text(needs: Needs) -> str:
+    local = f" and the local {_and(item.name for item in needs.local)}" if needs.local else ""
+    kept = ", ".join(f"{item.name} {item.version}" for item in needs.kept) or "no packages"
+    return f"Needs {kept}{local}; {len(needs.dropped)} others of this environment are left out"

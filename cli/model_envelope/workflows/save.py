@@ -1,0 +1,95 @@
+"""``save_model``: packing from inside the script or notebook that trained the model."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from model_envelope.foundation.errors import InvalidInput
+from model_envelope.foundation.files import scratch_folder
+from model_envelope.foundation.progress import Report, silent
+from model_envelope.inference.probe import SampleFile
+from model_envelope.workflows.open import Envelope, load_envelope
+from model_envelope.workflows.pack import Label, pack
+
+
+def save_model(
+    *,
+    model: Any,
+    instance_name: str,
+    instance_description: str = "",
+    query_function: str | Sequence[str] = "predict",
+    api_input: Any,
+    api_output: Any = None,
+    tags: Mapping[str, str] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
+    lock: bool = True,
+    prove: bool = True,
+    attachments: Sequence[str | Path] = (),
+    into: str | Path = ".",
+    report: Report = silent,
+) -> Envelope:
+    """Seal a model that is in memory, and give the sealed envelope.
+
+    ``model`` is anything that can be pickled; what was defined in the script or notebook itself travels by value.
+    ``query_function`` names the method or methods that answer; ``api_input`` are sample inputs (or a dict of them,
+    keyed by parameter), ``api_output`` the model's answers to them, compared where they are given. ``lock=False`` leaves
+    the lock to a later ``envelope lock``, in CI for instance; ``prove=False`` leaves out the replay in a clean room.
+
+    Raises :class:`EnvelopeError`: whatever is wrong with model, samples, names or lock. Nothing is left half-written.
+    """
+    methods = (query_function,) if isinstance(query_function, str) else tuple(query_function)
+    with scratch_folder() as scratch:
+        file = scratch / "model.pkl"
+        file.write_bytes(_dump(model, "the model"))
+        result = pack(
+            file,
+            samples=_sample(api_input, scratch / "input.pkl", "api_input"),
+            answers=None if api_output is None else _sample(api_output, scratch / "output.pkl", "api_output"),
+            methods=methods,
+            label=Label(
+                name=instance_name,
+                description=instance_description,
+                tags=tags or {},
+                metrics=metrics or {},
+                hyperparameters=hyperparameters or {},
+                attachments=tuple(Path(path) for path in attachments),
+            ),
+            lock=lock,
+            prove=prove,
+            into=Path(into),
+            search=_import_folders(),
+            report=report,
+        )
+    return load_envelope(result.path)
+
+
+def _sample(value: Any, path: Path, name: str) -> SampleFile:
+    path.write_bytes(_dump(value, name))
+    return SampleFile(path, name)
+
+
+def _dump(value: Any, what: str) -> bytes:
+    """Pickle with cloudpickle: what the running script defines goes by value, everything else by reference."""
+    import cloudpickle
+
+    try:
+        dumped: bytes = cloudpickle.dumps(value, protocol=5)
+    except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidInput(
+            f"{what} is a {type(value).__qualname__} that cannot be pickled: {error}",
+            code="model.not-picklable",
+            hint="open files, locks, connections and generators cannot be pickled: make them when they are needed",
+        ) from None
+    return dumped
+
+
+def _import_folders() -> list[Path]:
+    """Give the folders that this process imports local modules from: what is on its path and no part of Python."""
+    installed = {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()}
+    folders = [Path(entry or ".").resolve() for entry in sys.path]
+    return [folder for folder in folders if folder.is_dir() and not installed & {folder, *folder.parents}]
