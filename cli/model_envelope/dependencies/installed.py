@@ -1,0 +1,266 @@
+"""The distributions of an environment, read from their metadata on disk: of any interpreter, and nothing is imported.
+
+Reading is lazy: names and versions at once, requirements and lists of files only where they are asked for. The files
+are those of the core metadata and of the record of installed distributions
+(https://packaging.python.org/en/latest/specifications/recording-installed-packages/).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from packaging.utils import canonicalize_name
+
+_INSTALLED_FOLDERS = ("site-packages", "dist-packages")
+_MODULE_SUFFIXES = (".py", ".so", ".pyd")
+_TOP_LEVEL = re.compile(rb'^"?([^/,"\r\n]+)(?=[/,"\r\n])', re.MULTILINE)
+_NAME = re.compile(rb"^Name:[ \t]*(\S+)", re.MULTILINE)
+_VERSION = re.compile(rb"^Version:[ \t]*(\S+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One installed distribution. ``location`` is the folder that it is installed in, ``info`` that of its metadata."""
+
+    name: str
+    version: str
+    location: Path
+    info: Path
+
+    @property
+    def key(self) -> str:
+        """The canonical name (PEP 503)."""
+        return canonicalize_name(self.name)
+
+    @cached_property
+    def requires(self) -> tuple[str, ...]:
+        """What it requires, as its metadata says it, extras and markers included."""
+        for name in ("METADATA", "PKG-INFO"):
+            if (content := _text(self.info / name)) is not None:
+                head = content.replace("\r\n", "\n").partition("\n\n")[0]
+                return tuple(re.findall(r"^Requires-Dist:[ \t]*(.+?)[ \t]*$", head, re.MULTILINE))
+        return ()
+
+    @cached_property
+    def direct_url(self) -> Mapping[str, Any] | None:
+        """Where it came from if not from an index (PEP 610), as ``direct_url.json`` says it."""
+        content = _text(self.info / "direct_url.json")
+        if content is None:
+            return None
+        try:
+            document = json.loads(content)
+        except ValueError:
+            return None
+        return document if isinstance(document, dict) and isinstance(document.get("url"), str) else None
+
+    @property
+    def origin(self) -> str | None:
+        """The address that it was installed from, where that is no index: ``git+https://...``, ``file:///...``."""
+        if not self.direct_url:
+            return None
+        vcs = self.direct_url.get("vcs_info")
+        if isinstance(vcs, dict):
+            revision = vcs.get("commit_id") or vcs.get("requested_revision")
+            return f"{vcs.get('vcs', 'vcs')}+{self.direct_url['url']}" + (f"@{revision}" if revision else "")
+        return str(self.direct_url["url"])
+
+    @cached_property
+    def editable(self) -> bool:
+        """Whether its code lies in a checkout (`pip install -e`, `setup.py develop`)."""
+        if self.direct_url:
+            folder = self.direct_url.get("dir_info")
+            return isinstance(folder, dict) and bool(folder.get("editable"))
+        # What setuptools leaves in a checkout. In a folder of installed things a system's package manager wrote it.
+        return self.info.suffix == ".egg-info" and self.location.name not in _INSTALLED_FOLDERS
+
+    @property
+    def project(self) -> Path | None:
+        """The checkout of an editable distribution."""
+        if not self.editable:
+            return None
+        if self.direct_url:
+            return Path(unquote(urlsplit(self.direct_url["url"]).path))
+        return self.location
+
+    @cached_property
+    def top_level(self) -> frozenset[str]:
+        """The names that it puts directly into its folder and that may be modules."""
+        listed = _text(self.info / "top_level.txt")
+        if listed and listed.strip():
+            return frozenset(name.strip().replace("\\", "/").partition("/")[0] for name in listed.split())
+        record = self._record()
+        if record is not None:
+            found = {name.decode("utf-8", "replace") for name in _TOP_LEVEL.findall(record)}
+            return frozenset(top for name in found if (top := name.partition(".")[0]).isidentifier())
+        return frozenset(name.partition(".")[0] for name in self.modules)
+
+    @cached_property
+    def modules(self) -> frozenset[str]:
+        """All modules that it installs, dotted. Namespace packages are not among them: nobody owns those."""
+        record = self._record()
+        if record is not None:
+            rows = csv.reader(io.StringIO(record.decode("utf-8", "replace")))
+            return frozenset(found for row in rows if row and (found := _module_of(row[0])))
+        roots = [self.location / name for name in self._guessed_top_level()]
+        paths = [path for root in roots if root.is_dir() for path in root.rglob("*")] + [
+            path for root in roots for path in self.location.glob(f"{root.name}.*") if path.is_file()
+        ]
+        return frozenset(found for path in paths if (found := _module_of(str(path.relative_to(self.location)))))
+
+    def _guessed_top_level(self) -> tuple[str, ...]:
+        listed = (_text(self.info / "top_level.txt") or "").split()
+        return tuple(listed) or (self.key.replace("-", "_"),)
+
+    def _record(self) -> bytes | None:
+        for name, relative in (("RECORD", ""), ("installed-files.txt", self.info.name)):
+            try:
+                content = (self.info / name).read_bytes()
+            except OSError:
+                continue
+            if not relative:
+                return content
+            # These paths start at the metadata's folder.
+            lines = (os.path.normpath(f"{relative}/{line}") for line in content.decode("utf-8", "replace").split("\n"))
+            return "\n".join(lines).encode()
+        return None
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The distributions along a search path, by canonical name; of two versions the first counts, as in Python."""
+
+    distributions: Mapping[str, Distribution]
+    search_path: tuple[Path, ...] = ()
+
+    @classmethod
+    def read(cls, sys_path: Sequence[str]) -> Installed:
+        """Read the metadata under these folders. Folders that are not there and broken metadata are passed over."""
+        found: dict[str, Distribution] = {}
+        folders: list[Path] = []
+        for entry in sys_path:
+            folder = Path(entry)
+            if not entry or folder in folders:
+                continue
+            try:
+                with os.scandir(entry) as entries:
+                    names = sorted(item.name for item in entries if item.name.endswith((".dist-info", ".egg-info")))
+            except OSError:
+                continue
+            folders.append(folder)
+            for name in names:
+                # pip renames what it is about to remove to begin with a tilde.
+                if not name.startswith("~") and (distribution := _read(folder, name)):
+                    found.setdefault(distribution.key, distribution)
+        return cls(found, tuple(folders))
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Give the version of every distribution that an index may have: those of checkouts are left out."""
+        return {key: item.version for key, item in sorted(self.distributions.items()) if not item.editable}
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Give where distributions come from that were not installed from an index."""
+        return {key: item.origin for key, item in sorted(self.distributions.items()) if item.origin}
+
+    @cached_property
+    def locations(self) -> frozenset[Path]:
+        """The folders that distributions are installed in; a checkout is none of them."""
+        return frozenset(item.location for item in self.distributions.values() if not item.editable)
+
+    @cached_property
+    def _known_owners(self) -> dict[str, tuple[str, ...]]:
+        return {}
+
+    def owners(self, module: str) -> tuple[str, ...]:
+        """Give the canonical names of the distributions that install a module, most often one.
+
+        A dotted module belongs to whoever owns the longest part of it that is a module: ``google.cloud.storage.Blob``
+        to ``google-cloud-storage``. A bare namespace (``google``) belongs to nobody, and neither does code of a checkout.
+        """
+        if module not in self._known_owners:
+            self._known_owners[module] = self._find_owners(module)
+        return self._known_owners[module]
+
+    def _find_owners(self, module: str) -> tuple[str, ...]:
+        top = module.partition(".")[0]
+        candidates = self._by_top_level.get(top, [])
+        if len(candidates) == 1 and top in self._regular:
+            return tuple(candidates)
+        if not candidates:
+            # The list of top-level names that a distribution keeps may lack some; its record does not.
+            candidates = [key for key, item in self.distributions.items() if not item.editable and top in item.modules]
+        prefix = module
+        while prefix:
+            if owners := tuple(sorted(key for key in candidates if prefix in self.distributions[key].modules)):
+                return owners
+            prefix = prefix.rpartition(".")[0]
+        return ()
+
+    @cached_property
+    def _regular(self) -> frozenset[str]:
+        """The top-level names of one owner that are a module or a package with an ``__init__``: nobody shares those."""
+        return frozenset(
+            top
+            for top, keys in self._by_top_level.items()
+            if len(keys) == 1 and _is_regular(self.distributions[keys[0]].location, top)
+        )
+
+    @cached_property
+    def _by_top_level(self) -> Mapping[str, list[str]]:
+        index: dict[str, list[str]] = {}
+        for key, item in sorted(self.distributions.items()):
+            if not item.editable:
+                for name in item.top_level:
+                    index.setdefault(name, []).append(key)
+        return index
+
+
+def _is_regular(location: Path, top: str) -> bool:
+    return (location / top / "__init__.py").is_file() or (location / f"{top}.py").is_file()
+
+
+def _read(folder: Path, name: str) -> Distribution | None:
+    info = folder / name
+    head = b""
+    for file in ("METADATA", "PKG-INFO", ""):
+        try:
+            with (info / file if file else info).open("rb") as stream:
+                head = stream.read(4096)
+            break
+        except OSError:
+            continue
+    found_name, found_version = _NAME.search(head), _VERSION.search(head)
+    if found_name and found_version:
+        return Distribution(found_name[1].decode(), found_version[1].decode(), folder, info)
+    stem, _, rest = name.rpartition(".")[0].partition("-")
+    return Distribution(stem, rest, folder, info) if stem and rest and head else None
+
+
+def _module_of(path: str) -> str | None:
+    """Give the module that a file is, by its path below the folder of installation."""
+    if not path.endswith(_MODULE_SUFFIXES):
+        return None
+    *packages, file = path.replace("\\", "/").split("/")
+    # The name ends at its first dot: `_core.cpython-311-x86_64-linux-gnu.so`.
+    parts = [*packages, file.partition(".")[0]]
+    if parts[-1] == "__init__":
+        parts.pop()
+    return ".".join(parts) if parts and all(part.isidentifier() for part in parts) else None
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
