@@ -23,8 +23,11 @@ def inspect(
         result = workflow.inspect(pickle)
         out.finish(result, text=_text)
         for found in result.suspicious:
+            out.warn(f"`{found.name}` {found.reason}, which no model needs: load this pickle only if you trust it")
+        if result.hidden:
             out.warn(
-                f"`{found.name}` {found.reason}; a model has no need of it. Load this pickle only if you trust it."
+                f"{result.hidden} of its imports are named only while it is loaded, which no honest pickle needs: load "
+                "it only if you trust it"
             )
 
 

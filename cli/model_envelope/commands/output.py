@@ -54,6 +54,9 @@ __all__ = ["Asked", "Line", "Misuse", "Output", "command", "tell"]
 
 FORMAT = 1
 
+UNWRAPPED = 100_000
+"""How wide text is drawn where no terminal shows it: what reads it wants whole lines."""
+
 Line = str | Any
 """One line of text, or something that rich draws (a table, a tree)."""
 
@@ -189,7 +192,7 @@ def _write_lines(lines: Iterable[Line]) -> None:
                 file=sys.stdout,
                 force_terminal=terminal,
                 color_system="auto" if coloured(sys.stdout) else None,
-                width=None if terminal else 240,
+                width=None if terminal else UNWRAPPED,
                 highlight=False,
                 markup=False,
                 emoji=False,

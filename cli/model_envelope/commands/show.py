@@ -19,7 +19,6 @@ def show(envelope: EnvelopeArgument, json: Json = False) -> None:
 
 
 def _text(result: workflow.ShowResult) -> Iterator[Line]:
-    from rich.table import Table
     from rich.text import Text
     from rich.tree import Tree
 
@@ -38,12 +37,8 @@ def _text(result: workflow.ShowResult) -> Iterator[Line]:
         _grow(tree, name, kind)
         yield tree
     yield ""
-    facts = Table.grid(padding=(0, 3))
-    facts.add_column(style="dim")
-    facts.add_column()
     for label, value in _facts(result):
-        facts.add_row(label, Text(value))
-    yield facts
+        yield Text.assemble((label.ljust(14), "dim"), value)
 
 
 def _facts(result: workflow.ShowResult) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "new": Verb("The road", "Start a project from a template."),
-    "pack": Verb("The road", "Seal a model with all that it needs, and prove it."),
+    "pack": Verb("The road", "Seal a pickled model with everything that it needs."),
     "build": Verb("The road", "Build an image, and prove that it answers the same."),
     "serve": Verb("The road", "Serve an envelope over HTTP on this machine."),
     "inspect": Verb("Look", "Say what a pickle would load, without running it."),
@@ -27,7 +27,7 @@ VERBS = {
     "verify": Verb("Look", "Check that an envelope is what was sealed."),
     "tag": Verb("Note down", "Add tags to an envelope."),
     "metric": Verb("Note down", "Add metrics to an envelope."),
-    "lock": Verb("Single steps", "Pin the packages of an envelope, with hashes."),
+    "lock": Verb("Single steps", "Lock the packages of an envelope, as a new envelope."),
     "render": Verb("Single steps", "Write the folder that an image is built from."),
     "doctor": Verb("This machine", "Say what is here, and how to get what is missing."),
 }
@@ -36,7 +36,7 @@ ABOUT = "Seal a trained model with everything that it needs, prove it, and ship 
 
 OPTIONS = {
     "--version": "Print the version and end.",
-    "--debug": "Print the traceback of every error (or ENVELOPE_DEBUG=1).",
+    "--debug": "Print tracebacks, as ENVELOPE_DEBUG=1 does.",
     "--install-completion": "Install completion for the current shell.",
     "--show-completion": "Print completion for the current shell.",
     "--help": "Print this page and end.",

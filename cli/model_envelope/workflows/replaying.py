@@ -36,8 +36,7 @@ def replay_with(
     with scratch_folder() as scratch:
         home = carrying.link(scratch / "carried", ["runtime"])
         words = carrying.arguments(home, "model_envelope.runtime.replay", envelope.path, isolated=isolated)
-        # -B: bytecode of the envelope's own modules would be written into the envelope, as files that nobody sealed.
-        finished = process.run([str(word) for word in command("-B", *words)], env=env)
+        finished = process.run([str(word) for word in command(*words)], env=env)
     document = _document(finished.stdout)
     if document is None:
         raise process.failed(finished, "the samples could not be replayed", code="replay.failed")
