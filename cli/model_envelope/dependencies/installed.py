@@ -186,7 +186,7 @@ class Installed:
         """Give the canonical names of the distributions that install a module, most often one.
 
         A dotted module belongs to whoever owns the longest part of it that is a module: ``google.cloud.storage.Blob``
-        to ``google-cloud-storage``. A bare namespace (``google``) belongs to nobody, and neither does code of a checkout.
+        to ``google-cloud-storage``. A bare namespace (``google``) belongs to nobody, nor does code of a checkout.
         """
         if module not in self._known_owners:
             self._known_owners[module] = self._find_owners(module)

@@ -231,6 +231,7 @@ class _Machine:
     def protocol(self) -> None:
         number = self.number(1)
         if number > HIGHEST_PROTOCOL:
+            self.reading.protocol = number
             raise Broken(f"its protocol is {number}, and the newest known is {HIGHEST_PROTOCOL}", self.started)
         self.reading.protocol = max(number, self.reading.protocol or 0)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from model_envelope.foundation.errors import InvalidPickle
 from model_envelope.inspection.formats import JOBLIB, Format, recognise_format
-from model_envelope.inspection.opcodes import Broken, Buffer, Global, Reading, read_opcodes
+from model_envelope.inspection.opcodes import HIGHEST_PROTOCOL, Broken, Buffer, Global, Reading, read_opcodes
 
 __all__ = ["Global", "Scan", "scan_pickle"]
 
@@ -51,7 +51,7 @@ def scan_pickle(path: Path) -> Scan:
 
     Raises :class:`InvalidPickle`: ``pickle.missing``, ``pickle.folder``, ``pickle.unreadable``, ``pickle.empty``,
     ``pickle.not-a-pickle`` (with the format that it seems to be), ``pickle.truncated``, ``pickle.damaged``,
-    ``pickle.trailing-bytes``, ``pickle.persistent-ids`` and ``pickle.out-of-band``.
+    ``pickle.unknown-protocol``, ``pickle.trailing-bytes``, ``pickle.persistent-ids`` and ``pickle.out-of-band``.
     """
     if path.is_dir():
         raise InvalidPickle(
@@ -98,7 +98,7 @@ def _scan(path: Path, data: Buffer) -> Scan:
     if (broken or reading.end != size or seems is JOBLIB) and seems:
         raise _other(path, seems)
     if broken:
-        raise _not_whole(path, broken, size, named=reading.protocol is not None)
+        raise _not_whole(path, broken, size, reading)
     if reading.end != size:
         raise InvalidPickle(
             f"`{path}` goes on after its end: the pickle ends at byte {reading.end} of {size}",
@@ -148,12 +148,18 @@ def _other(path: Path, seems: Format) -> InvalidPickle:
     )
 
 
-def _not_whole(path: Path, broken: Broken, size: int, *, named: bool) -> InvalidPickle:
-    if not named:
+def _not_whole(path: Path, broken: Broken, size: int, reading: Reading) -> InvalidPickle:
+    if reading.protocol is None:
         return InvalidPickle(
             f"`{path}` is no pickle: {broken.what} (byte {broken.offset} of {size})",
             code="pickle.not-a-pickle",
             hint="name the file that `pickle.dump(model, file)` wrote",
+        )
+    if (reading.protocol or 0) > HIGHEST_PROTOCOL:
+        return InvalidPickle(
+            f"`{path}` is no pickle that is known: {broken.what}",
+            code="pickle.unknown-protocol",
+            hint=f"write it with `pickle.dump(model, file, protocol={HIGHEST_PROTOCOL})`",
         )
     if broken.short:
         return InvalidPickle(
