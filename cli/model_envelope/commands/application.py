@@ -33,7 +33,8 @@ class Command(TyperCommand):
 
     def get_help(self, ctx: Any) -> str:
         """Write the help of this command."""
-        text = str(super().get_help(ctx))
+        # Older versions of Typer escape brackets for rich even where rich is not to draw.
+        text = str(super().get_help(ctx)).replace("\\[", "[")
         text = _HEADING.sub(lambda found: paint(found[0], "green", sys.stdout), text)
         return _NAME.sub(lambda found: paint(found[0], "cyan", sys.stdout), text)
 
