@@ -1,0 +1,223 @@
+"""Builds an image from a rendered folder: with BuildKit where the machine has it, else with the classic builder.
+
+Index settings and certificate authorities reach a BuildKit build as secrets, so that nothing of them stays in the image,
+its history or the engine's store. The classic builder has no secrets: there the locked files are fetched on this machine
+first, and the build installs from them without a network.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from model_envelope.foundation import process
+from model_envelope.foundation.errors import ToolFailed
+from model_envelope.foundation.files import scratch_folder
+from model_envelope.foundation.progress import Note, Report, silent
+from model_envelope.targets.context import Context, Install
+from model_envelope.targets.engine import Engine
+
+TIMEOUT = 3600.0
+FIRST_WITHOUT_BUILTIN = 23
+"""Docker clients from this version on need the buildx plugin for BuildKit; older ones have it built in."""
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+CLASSIC_LOSES = (
+    "no BuildKit here (`docker buildx`, or a docker client older than 23), so the classic builder is used: it keeps no "
+    "package cache between builds, and only packages with ready wheels can be installed"
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a build needs to reach a package index: plain data, since pip's configuration is read elsewhere.
+
+    ``pip_conf`` is the content of a pip.conf, which may hold credentials; ``ca_bundle`` a file of authorities.
+    """
+
+    pip_conf: bytes = b""
+    ca_bundle: Path | None = None
+
+
+class Builder(Protocol):
+    """Makes an image of a rendered folder."""
+
+    name: str
+    install: Install
+
+    def build(self, context: Context, image: str, network: Network, python: str, report: Report = silent) -> None:
+        """Build, and name the result ``image``. Raises :class:`ToolFailed` (``build.failed`` and kin)."""
+        ...
+
+
+@dataclass(frozen=True)
+class BuildKit:
+    """The docker command with BuildKit."""
+
+    program: Path
+    words: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    name: str = "BuildKit"
+    install: Install = Install.INDEX
+
+    def build(
+        self,
+        context: Context,
+        image: str,
+        network: Network,
+        python: str,  # noqa: ARG002  the classic builder needs it
+        report: Report = silent,  # noqa: ARG002  as above
+    ) -> None:
+        """Build with secrets and a cache that is kept between builds."""
+        with scratch_folder(prefix="envelope-secrets-") as scratch:
+            command = [str(self.program), *self.words, "--progress", "plain", "--tag", image, *_proxies()]
+            if network.pip_conf:
+                secret = scratch / "pip.conf"
+                secret.touch(mode=0o600)
+                secret.write_bytes(network.pip_conf)
+                command += ["--secret", f"id=pip_conf,src={secret}"]
+            if network.ca_bundle and network.ca_bundle.is_file():
+                command += ["--secret", f"id=ca,src={network.ca_bundle}"]
+            finished = process.run(
+                [*command, str(context.path)], env=process.environment(dict(self.variables)), timeout=TIMEOUT
+            )
+        if not finished.ok:
+            raise build_failed(finished.stderr + finished.stdout, timed_out=finished.timed_out)
+
+
+@dataclass(frozen=True)
+class Classic:
+    """The engine's own builder, through the ``docker`` package."""
+
+    engine: Engine
+    name: str = "the classic builder"
+    install: Install = Install.WHEELHOUSE
+
+    def build(
+        self,
+        context: Context,
+        image: str,
+        network: Network,  # noqa: ARG002  pip reads its own configuration here, outside the build
+        python: str,
+        report: Report = silent,
+    ) -> None:
+        """Fetch the locked files here, then build without a network."""
+        report(Note(CLASSIC_LOSES))
+        fetch_wheels(context.path / "requirements.lock", context.path / "wheelhouse", python)
+        said: list[str] = []
+        for event in self._events(context.path, image):
+            said += [str(event[key]) for key in ("stream", "error") if event.get(key)]
+            if "error" in event:
+                raise build_failed("".join(said))
+
+    def _events(self, path: Path, image: str) -> Iterator[Mapping[str, Any]]:
+        import docker
+
+        try:
+            yield from self.engine.client.api.build(path=str(path), tag=image, rm=True, forcerm=True, decode=True)
+        except docker.errors.APIError as error:
+            raise build_failed(str(error.explanation or error)) from None
+
+
+def choose_builder(engine: Engine) -> Builder:
+    """Give the best builder of this machine: BuildKit through any docker command on PATH, else the classic one."""
+    for program in docker_programs():
+        if process.run([program, "buildx", "version"], timeout=30).ok:
+            return BuildKit(program, ("buildx", "build", "--load"), _host(engine))
+        version = process.run([program, "--version"], timeout=30).stdout
+        major = re.search(r"version (\d+)", version)
+        if major and int(major[1]) < FIRST_WITHOUT_BUILTIN:
+            return BuildKit(program, ("build",), {"DOCKER_BUILDKIT": "1", **_host(engine)})
+    return Classic(engine)
+
+
+def docker_programs() -> tuple[Path, ...]:
+    """List every ``docker`` command on PATH, each once."""
+    found: dict[Path, Path] = {}
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        program = Path(folder or ".") / "docker"
+        if program.is_file() and os.access(program, os.X_OK):
+            found.setdefault(program.resolve(), program.absolute())
+    return tuple(found.values())
+
+
+def fetch_wheels(lock: Path, into: Path, python: str) -> None:
+    """Download what a lock names, for a Linux image of a Python (``3.11``) on this machine's architecture.
+
+    Raises :class:`ToolFailed` (``build.fetch``).
+    """
+    into.mkdir()
+    if not lock.read_bytes():
+        return
+    machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
+    tags = [f"manylinux_2_{minor}_{machine}" for minor in range(34, 4, -1)]
+    tags += [f"manylinux2014_{machine}", f"linux_{machine}"]
+    finished = process.run(
+        [
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
+            *("--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", lock, "--dest", into),
+            *("--python-version", python, "--implementation", "cp"),
+            *(word for tag in tags for word in ("--platform", tag)),
+        ],
+        timeout=TIMEOUT,
+    )
+    if not finished.ok:
+        raise process.failed(
+            finished,
+            "the packages for the image cannot be fetched",
+            code="build.fetch",
+            hint="a builder with BuildKit can also build packages that have no ready wheel",
+        )
+
+
+_REASONS = (
+    (
+        r"(?:the base image has Python \S+, and the envelope needs \S+)",
+        "build.base-python",
+        "name a base image with this Python: `--base-image`, ENVELOPE_BASE_IMAGE, or `base-image` in [tool.envelope]",
+    ),
+    (
+        r"(?:pull access denied|manifest (?:for \S+ )?(?:unknown|not found)|failed to (?:resolve source metadata|do request)"
+        r"|repository does not exist|Get \"?https?://\S+/v2/|no such host|i/o timeout)[^\n]*",
+        "build.base-image",
+        "name a base image that this engine has or can pull: `--base-image`, ENVELOPE_BASE_IMAGE, or `base-image` in "
+        "[tool.envelope]",
+    ),
+    (r"no space left on device", "build.disk-full", "make room: `docker system df` shows what takes it"),
+    (
+        r"(?:THESE PACKAGES DO NOT MATCH THE HASHES|do not match the hashes)[^\n]*",
+        "build.hashes",
+        "the index gave other files than those that were locked: lock again where the index is trusted",
+    ),
+    (
+        r"(?:No matching distribution found for [^\n]*|Could not find a version that satisfies [^\n]*)",
+        "build.package",
+        "the image's index does not have it, or not for this platform: pip's configuration of this machine is used",
+    ),
+)
+
+
+def build_failed(said: str, *, timed_out: bool = False) -> ToolFailed:
+    """Translate what a builder said: the reason first, the end of its output as detail."""
+    detail = "\n".join(said.strip().splitlines()[-25:])
+    if timed_out:
+        return ToolFailed("the build took too long and was ended", code="build.timeout", detail=detail)
+    for pattern, code, hint in _REASONS:
+        if found := re.search(pattern, said):
+            return ToolFailed(f"the image cannot be built: {found[0][:300]}", code=code, detail=detail, hint=hint)
+    return ToolFailed("the image cannot be built", code="build.failed", detail=detail)
+
+
+def _host(engine: Engine) -> dict[str, str]:
+    return {"DOCKER_HOST": engine.host} if engine.host.startswith(("unix:", "tcp:", "ssh:", "npipe:")) else {}
+
+
+def _proxies() -> list[str]:
+    """Hand the proxies on: these arguments are known to every builder and kept in no image or history."""
+    names = (name for name in PROXIES if os.environ.get(name) and "//localhost" not in os.environ[name])
+    return [word for name in names for word in ("--build-arg", name)]

@@ -1,0 +1,137 @@
+"""Renders an envelope into the folder that an image is built from.
+
+A pure function: the same envelope, target, options and version of this tool give the same bytes, names, modes and times,
+in any folder, under any umask, at any date.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from model_envelope import __version__
+from model_envelope.foundation import carrying
+from model_envelope.foundation.errors import InvalidInput, Refused
+from model_envelope.foundation.files import scratch_folder
+from model_envelope.runtime import manifest
+from model_envelope.runtime.reading import EnvelopeFiles
+from model_envelope.targets.merging import merge
+from model_envelope.targets.rendering import generate
+from model_envelope.targets.target import Target
+
+EPOCH = 315532800
+"""The time of every file in a context: 1 January 1980, the first that all archive formats can write."""
+
+# These end up in a Dockerfile: whatever could begin another instruction there is refused.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PYTHON = re.compile(r"\d+\.\d+")
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
+
+
+class Install(Enum):
+    """Where the packages come from while the image is built."""
+
+    INDEX = "index"
+    WHEELHOUSE = "wheelhouse"
+    """From the folder ``wheelhouse`` in the context, for a builder that has no network or no secrets."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """A rendered folder, and the lock of what will be installed."""
+
+    path: Path
+    lock: bytes
+
+
+def context_name(envelope: EnvelopeFiles, target: Target) -> str:
+    """Give the name of the rendered folder: ``flights-3f2a9c1d84e0-service``."""
+    return f"{envelope.description.name}-{envelope.short_digest}-{target.kind}"
+
+
+def render_context(
+    envelope: EnvelopeFiles, target: Target, into: Path, *, base_image: str, install: Install = Install.INDEX
+) -> Context:
+    """Write the build context of an envelope for a target as a new folder in ``into``. It appears whole or not at all.
+
+    Raises :class:`InvalidInput` where the envelope has no lock or a name that cannot stand in a Dockerfile,
+    ``Unsolvable`` where its lock clashes with the target, and ``Refused`` where the folder exists.
+    """
+    description = envelope.description
+    lock = merged_lock(envelope, target)
+    files = sorted(manifest.parse((envelope.path / manifest.NAME).read_bytes()), key=str.encode)
+    top = sorted({name.partition("/")[0] for name in files if "/" in name})
+    variables = {
+        "slug": _plain(context_name(envelope, target), _NAME, "the name of the envelope"),
+        "name": _plain(description.name, _NAME, "the name of the envelope"),
+        "digest": envelope.digest,
+        "python": _plain(description.python, _PYTHON, "the Python of the envelope"),
+        "base_image": _plain(base_image, _IMAGE, "the base image"),
+        "install": install.value,
+        "envelope_folders": [_plain(name, _NAME, "a folder of the envelope") for name in top],
+        "envelope_files": [
+            manifest.NAME,
+            *(_plain(name, _NAME, "a file of the envelope") for name in files if "/" not in name),
+        ],
+        "lock_digest": hashlib.sha256(lock).hexdigest(),
+        "version": __version__,
+    }
+    into.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(into, prefix=".context-") as scratch:
+        folder = generate(target.folder, variables, scratch)
+        (folder / "requirements.lock").write_bytes(lock)
+        carrying.copy(folder / "lib", target.packages)
+        for name in [manifest.NAME, *files]:
+            copied = folder / "envelope" / name
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(envelope.path / name, copied)
+        _normalise(folder)
+        return Context(_into_place(folder, into / folder.name), lock)
+
+
+def merged_lock(envelope: EnvelopeFiles, target: Target) -> bytes:
+    """Give the lock of what the envelope and the target need together.
+
+    Raises :class:`InvalidInput` (``envelope.not-locked``) where the envelope was packed without a lock.
+    """
+    if not envelope.lock.is_file():
+        raise InvalidInput(
+            f"{envelope.path} has no lock, so nobody knows what to install",
+            code="envelope.not-locked",
+            hint=f"`envelope lock {envelope.path}` makes one with a lock",
+        )
+    return merge(envelope.lock.read_bytes(), target, envelope.description.python)
+
+
+def default_base_image(envelope: EnvelopeFiles) -> str:
+    """Give the official image of the envelope's Python, for where no other is set."""
+    return f"python:{envelope.description.python}-slim"
+
+
+def _plain(text: str, allowed: re.Pattern[str], what: str) -> str:
+    if not allowed.fullmatch(text):
+        raise InvalidInput(
+            f"{what} is {text!r:.100}, which cannot stand in a Dockerfile",
+            code="target.name",
+            hint="letters, digits, `.`, `-` and `_` can; in the name of an image `/`, `:` and `@` too",
+        )
+    return text
+
+
+def _normalise(folder: Path) -> None:
+    """Give every file and folder one mode and one time."""
+    for path in [*folder.rglob("*"), folder]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        os.utime(path, (EPOCH, EPOCH))
+
+
+def _into_place(folder: Path, target: Path) -> Path:
+    if target.exists():
+        raise Refused(f"{target} exists already", code="target.exists", hint="name another folder, or remove this one")
+    folder.rename(target)
+    return target

@@ -1,0 +1,82 @@
+"""Merges the lock of an envelope with the pins of a target, without a resolver or a network.
+
+The envelope's pin wins where both have one: the model was proven with it. Whether the target can live with it is told
+by the ranges that the target and its pinned distributions were released with. So the same envelope and tool give the
+same lock at any date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from model_envelope.foundation.errors import Unsolvable
+from model_envelope.foundation.lockfile import Lock, Pin
+from model_envelope.runtime.errors import Problem
+from model_envelope.targets.target import Target
+
+
+def merge(envelope_lock: bytes, target: Target, python: str) -> bytes:
+    """Give the lock of what a target and an envelope need together, for a Python (``3.11``).
+
+    Raises :class:`Unsolvable` (``target.clash``) with every pin of the envelope that the target cannot live with, both
+    sides named; :class:`InvalidInput` where the lock is malformed or the target is not pinned for this Python.
+    """
+    sealed, own = Lock.parse(envelope_lock), target.pins(python)
+    surroundings = _surroundings(python)
+    ours = {pin.name: pin for pin in own.pins if _counts(pin.marker, surroundings)}
+    theirs = {pin.name: pin for pin in sealed.pins if _counts(pin.marker, surroundings)}
+    clashes = list(_clashes(target, python, {**ours, **theirs}, set(theirs)))
+    if clashes:
+        names = ", ".join(f"`{problem.path}`" for problem in clashes)
+        raise Unsolvable(
+            f"the envelope and the target `{target.kind}` need different versions of {names}",
+            code="target.clash",
+            problems=clashes,
+            hint="pack the model in an environment with versions in these ranges",
+        )
+    added = tuple(pin for pin in own.pins if pin.name not in theirs)
+    names = {pin.name for pin in added}
+    # What the envelope pins for other platforms alone gives way to what the target needs on this one.
+    kept = tuple(pin for pin in sealed.pins if pin.name not in names)
+    return Lock((*kept, *added)).to_bytes()
+
+
+def _clashes(target: Target, python: str, chosen: Mapping[str, Pin], sealed: set[str]) -> Iterator[Problem]:
+    """Hold every pin of the envelope against the ranges of the target and of the target's own pins that stay."""
+    surroundings = _surroundings(python)
+    wishes = [(f"the target `{target.kind}`", text) for text in target.requirements]
+    for name, needs in target.requires(python).items():
+        if name in chosen and name not in sealed:
+            wishes += [(f"{name} {chosen[name].version}", text) for text in needs]
+    for who, text in wishes:
+        wish = Requirement(text)
+        name = canonicalize_name(wish.name)
+        if name not in sealed or (wish.marker and not wish.marker.evaluate(dict(surroundings))):
+            continue
+        pin = chosen.get(name)
+        # A distribution from an address may not tell its version; whoever named the address vouches for it.
+        if pin is not None and pin.version and not wish.specifier.contains(pin.version, prereleases=True):
+            found = f"{pin.version} in the envelope's lock"
+            yield Problem(name, found, f"{wish.specifier} for {who}", "target.clash")
+
+
+def _counts(marker: str, surroundings: Mapping[str, str]) -> bool:
+    return not marker or Marker(marker).evaluate(dict(surroundings))
+
+
+def _surroundings(python: str) -> Mapping[str, str]:
+    """Give the marker variables of an image: CPython on Linux; the rest is as on this machine."""
+    return {
+        "implementation_name": "cpython",
+        "os_name": "posix",
+        "platform_python_implementation": "CPython",
+        "platform_system": "Linux",
+        "python_full_version": f"{python}.0",
+        "python_version": python,
+        "sys_platform": "linux",
+        "extra": "",
+    }

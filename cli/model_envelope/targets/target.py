@@ -1,0 +1,94 @@
+"""What a target is: a folder with ``target.toml``, pins, and the cookiecutter folder of its build context."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_envelope.foundation.errors import InvalidInput
+from model_envelope.foundation.lockfile import Lock
+from model_envelope.targets.rendering import templates_dir
+
+SUPPORTED_PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+"""The Pythons that each target is pinned for."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One kind of thing that an envelope can be built into.
+
+    ``packages`` are the subpackages of this project that it carries as source, ``requirements`` the ranges of what they
+    need beside the model's own packages.
+    """
+
+    kind: str
+    summary: str
+    packages: tuple[str, ...]
+    requirements: tuple[str, ...]
+    folder: Path
+
+    def pins(self, python: str) -> Lock:
+        """Give the exact versions for a Python (``3.11``) that this release was made with.
+
+        Raises :class:`InvalidInput` (``target.python``) for a Python that the target is not pinned for.
+        """
+        return Lock.parse(self._pinned(python, f"{python}.lock").read_bytes())
+
+    def requires(self, python: str) -> Mapping[str, tuple[str, ...]]:
+        """Give what each pinned distribution requires in turn, by canonical name."""
+        document = json.loads(self._pinned(python, f"{python}.requires.json").read_bytes())
+        return {name: tuple(needs) for name, needs in document.items()}
+
+    def _pinned(self, python: str, name: str) -> Path:
+        path = self.folder / "pins" / name
+        if not path.is_file():
+            known = ", ".join(sorted(item.stem for item in (self.folder / "pins").glob("*.lock"))) or "none"
+            raise InvalidInput(
+                f"the target `{self.kind}` is not pinned for Python {python}, which the envelope was packed with",
+                code="target.python",
+                hint=f"it is pinned for Python {known}; pack the model with one of these",
+            )
+        return path
+
+
+def find_target(name: str) -> Target:
+    """Give a target by its kind (``service``), or by the path of its folder.
+
+    Raises :class:`InvalidInput` (``target.unknown``) that names the known ones.
+    """
+    folder = templates_dir() / "targets" / name
+    if "/" in name:
+        folder = Path(name).expanduser()
+    if not (folder / "target.toml").is_file():
+        known = ", ".join(f"`{target.kind}`" for target in all_targets())
+        raise InvalidInput(
+            f"there is no target `{name}`",
+            code="target.unknown",
+            hint=f"known: {known}; or name a folder of your own that holds a target.toml (`./{Path(name).name}`)",
+        )
+    return _read(folder)
+
+
+def all_targets() -> tuple[Target, ...]:
+    """List the targets that this release ships."""
+    return tuple(_read(path.parent) for path in sorted((templates_dir() / "targets").glob("*/target.toml")))
+
+
+def _read(folder: Path) -> Target:
+    path = folder / "target.toml"
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+        return Target(
+            kind=document["kind"],
+            summary=document["summary"],
+            packages=tuple(document["packages"]),
+            requirements=tuple(document["requirements"]),
+            folder=folder.resolve(),
+        )
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} is no TOML: {error}", code="target.malformed") from None
+    except (KeyError, TypeError) as error:
+        raise InvalidInput(f"{path} lacks {error}", code="target.malformed") from None
