@@ -70,6 +70,8 @@ def _cell_type(series: Any, path: str) -> s.Type:
             raise _refused(
                 path, "categories that are no strings or numbers", "strings or numbers", "signature.category"
             )
+        if not values:
+            raise _refused(path, "no categories", "at least one category", "signature.empty-column")
         return s.Choice(values, nullable=null, ordered=bool(dtype.ordered))
     if storage in {"str", "string"}:
         return s.Scalar("string", nullable=null)

@@ -7,7 +7,7 @@ import binascii
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from importlib import import_module
@@ -134,6 +134,12 @@ def _encode_float(value: Any, kind: s.Scalar) -> Any:
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 
+def _moment(value: datetime) -> datetime:
+    """Move a moment whose offset has seconds (local mean times, before time zones) to UTC: ISO 8601 has minutes."""
+    offset = value.utcoffset()
+    return value if offset is None or not offset.seconds % 60 else value.astimezone(UTC)
+
+
 _ENCODE: Mapping[str, tuple[tuple[type, ...], Callable[[Any, s.Scalar], Any]]] = {
     "null": ((type(None),), lambda _value, _kind: None),
     "bool": ((bool,), lambda value, _kind: bool(value)),
@@ -144,7 +150,7 @@ _ENCODE: Mapping[str, tuple[tuple[type, ...], Callable[[Any, s.Scalar], Any]]] =
     "bytes": ((bytes, bytearray), lambda value, _kind: base64.b64encode(value).decode()),
     "date": ((date,), lambda value, _kind: value.isoformat()),
     "time": ((time,), lambda value, _kind: value.isoformat()),
-    "datetime": ((datetime,), lambda value, _kind: value.isoformat()),
+    "datetime": ((datetime,), lambda value, _kind: _moment(value).isoformat()),
     "timedelta": ((timedelta,), lambda value, _kind: value.total_seconds()),
     "uuid": ((UUID,), lambda value, _kind: str(value)),
 }
