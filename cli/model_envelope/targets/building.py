@@ -1,8 +1,8 @@
 """Builds an image from a rendered folder: with BuildKit where the machine has it, else with the classic builder.
 
-Index settings and certificate authorities reach a BuildKit build as secrets, so that nothing of them stays in the image,
-its history or the engine's store. The classic builder has no secrets: there the locked files are fetched on this machine
-first, and the build installs from them without a network.
+Index settings and certificate authorities reach a BuildKit build as secrets, so that nothing of them stays in the
+image, its history or the engine's store. The classic builder has no secrets: there the locked files are fetched on this
+machine first, and the build installs from them without a network.
 """
 
 from __future__ import annotations
@@ -21,15 +21,13 @@ from model_envelope.foundation.errors import ToolFailed
 from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.progress import Note, Report, silent
 from model_envelope.targets.context import Context, Install
-from model_envelope.targets.engine import Engine
+from model_envelope.targets.engine import Engine, buildkit_client
 
 TIMEOUT = 3600.0
-FIRST_WITHOUT_BUILTIN = 23
-"""Docker clients from this version on need the buildx plugin for BuildKit; older ones have it built in."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 CLASSIC_LOSES = (
-    "no BuildKit here (`docker buildx`, or a docker client older than 23), so the classic builder is used: it keeps no "
-    "package cache between builds, and only packages with ready wheels can be installed"
+    "there is no BuildKit here (`docker buildx`, or a docker client older than 23), so the classic builder is used: it "
+    "keeps no package cache between builds, and only packages with ready wheels can be installed"
 )
 
 
@@ -47,8 +45,15 @@ class Network:
 class Builder(Protocol):
     """Makes an image of a rendered folder."""
 
-    name: str
-    install: Install
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    @property
+    def install(self) -> Install:
+        """Where its builds take packages from."""
+        ...
 
     def build(self, context: Context, image: str, network: Network, python: str, report: Report = silent) -> None:
         """Build, and name the result ``image``. Raises :class:`ToolFailed` (``build.failed`` and kin)."""
@@ -126,24 +131,11 @@ class Classic:
 
 def choose_builder(engine: Engine) -> Builder:
     """Give the best builder of this machine: BuildKit through any docker command on PATH, else the classic one."""
-    for program in docker_programs():
-        if process.run([program, "buildx", "version"], timeout=30).ok:
-            return BuildKit(program, ("buildx", "build", "--load"), _host(engine))
-        version = process.run([program, "--version"], timeout=30).stdout
-        major = re.search(r"version (\d+)", version)
-        if major and int(major[1]) < FIRST_WITHOUT_BUILTIN:
-            return BuildKit(program, ("build",), {"DOCKER_BUILDKIT": "1", **_host(engine)})
-    return Classic(engine)
-
-
-def docker_programs() -> tuple[Path, ...]:
-    """List every ``docker`` command on PATH, each once."""
-    found: dict[Path, Path] = {}
-    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
-        program = Path(folder or ".") / "docker"
-        if program.is_file() and os.access(program, os.X_OK):
-            found.setdefault(program.resolve(), program.absolute())
-    return tuple(found.values())
+    client = buildkit_client()
+    if client is None:
+        return Classic(engine)
+    host = {"DOCKER_HOST": engine.host} if re.match("(unix|tcp|ssh|npipe):", engine.host) else {}
+    return BuildKit(client.program, client.words, {**client.variables, **host})
 
 
 def fetch_wheels(lock: Path, into: Path, python: str) -> None:
@@ -175,18 +167,21 @@ def fetch_wheels(lock: Path, into: Path, python: str) -> None:
         )
 
 
+_NO_BASE = (
+    r"(?:pull access denied|manifest (?:for \S+ )?(?:unknown|not found)|failed to resolve source metadata"
+    r"|failed to do request|repository does not exist|Get \"?https?://\S+/v2/|no such host|i/o timeout)[^\n]*"
+)
+
 _REASONS = (
     (
         r"(?:the base image has Python \S+, and the envelope needs \S+)",
         "build.base-python",
-        "name a base image with this Python: `--base-image`, ENVELOPE_BASE_IMAGE, or `base-image` in [tool.envelope]",
+        "name a base image with this Python: `--base-image`, or ENVELOPE_BASE_IMAGE",
     ),
     (
-        r"(?:pull access denied|manifest (?:for \S+ )?(?:unknown|not found)|failed to (?:resolve source metadata|do request)"
-        r"|repository does not exist|Get \"?https?://\S+/v2/|no such host|i/o timeout)[^\n]*",
+        _NO_BASE,
         "build.base-image",
-        "name a base image that this engine has or can pull: `--base-image`, ENVELOPE_BASE_IMAGE, or `base-image` in "
-        "[tool.envelope]",
+        "name a base image that this engine has or can pull: `--base-image`, or ENVELOPE_BASE_IMAGE",
     ),
     (r"no space left on device", "build.disk-full", "make room: `docker system df` shows what takes it"),
     (
@@ -211,10 +206,6 @@ def build_failed(said: str, *, timed_out: bool = False) -> ToolFailed:
         if found := re.search(pattern, said):
             return ToolFailed(f"the image cannot be built: {found[0][:300]}", code=code, detail=detail, hint=hint)
     return ToolFailed("the image cannot be built", code="build.failed", detail=detail)
-
-
-def _host(engine: Engine) -> dict[str, str]:
-    return {"DOCKER_HOST": engine.host} if engine.host.startswith(("unix:", "tcp:", "ssh:", "npipe:")) else {}
 
 
 def _proxies() -> list[str]:

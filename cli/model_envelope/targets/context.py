@@ -1,7 +1,7 @@
 """Renders an envelope into the folder that an image is built from.
 
-A pure function: the same envelope, target, options and version of this tool give the same bytes, names, modes and times,
-in any folder, under any umask, at any date.
+A pure function: the same envelope, target, options and version of this tool give the same bytes, names, modes and
+times, in any folder, under any umask, at any date.
 """
 
 from __future__ import annotations

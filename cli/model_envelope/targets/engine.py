@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from model_envelope.foundation import process
 from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing
 
 PORT = 8080
 """Where the service listens inside its container."""
 TIMEOUT = 120
+FIRST_WITHOUT_BUILTIN = 23
+"""Docker clients from this version on need the buildx plugin for BuildKit; older ones have it built in."""
 
 
 @dataclass(frozen=True)
@@ -138,14 +143,37 @@ class Engine:
         self.client.close()
 
 
-@contextmanager
-def connected() -> Iterator[Engine]:
-    """Connect, and close the connection afterwards. Raises as :meth:`Engine.connect`."""
-    engine = Engine.connect()
-    try:
-        yield engine
-    finally:
-        engine.close()
+@dataclass(frozen=True)
+class BuildKitClient:
+    """A docker command that drives BuildKit: the program, the words that build, and the variables that it needs."""
+
+    program: Path
+    words: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return str(self.program)
+
+
+def buildkit_client() -> BuildKitClient | None:
+    """Find a docker command on PATH that drives BuildKit: one with buildx, or an older one with it inside."""
+    for program in docker_programs():
+        if process.run([program, "buildx", "version"], timeout=30).ok:
+            return BuildKitClient(program, ("buildx", "build", "--load"))
+        major = re.search(r"version (\d+)", process.run([program, "--version"], timeout=30).stdout)
+        if major and int(major[1]) < FIRST_WITHOUT_BUILTIN:
+            return BuildKitClient(program, ("build",), {"DOCKER_BUILDKIT": "1"})
+    return None
+
+
+def docker_programs() -> tuple[Path, ...]:
+    """List every ``docker`` command on PATH, each once."""
+    found: dict[Path, Path] = {}
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        program = Path(folder or ".") / "docker"
+        if program.is_file() and os.access(program, os.X_OK):
+            found.setdefault(program.resolve(), program.absolute())
+    return tuple(found.values())
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -153,8 +181,6 @@ def split_name(name: str) -> tuple[str, str]:
 
     Raises :class:`InvalidInput` (``build.image-name``) where the engine would not take it.
     """
-    import re
-
     part = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
     match = re.fullmatch(
         rf"((?:[A-Za-z0-9.-]+(?::\d+)?/)?{part}(?:/{part})*)(?::([A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}}))?", name
@@ -176,11 +202,11 @@ def _context_host() -> str | None:
         context = ContextAPI.get_current_context()
     except Exception:  # noqa: BLE001  a broken context file of another program must not end ours
         return None
-    return context.Host if context and context.Name != "default" else None
+    return None if context is None or context.Name == "default" else str(context.Host)
 
 
 def _not_started(error: Any, host: str, port: int | None) -> InvalidInput | ToolFailed:
-    said = str(error.explanation or error)
+    said = str(error.explanation)
     if "port is already allocated" in said or "address already in use" in said:
         return InvalidInput(
             f"port {port} on {host} is in use",

@@ -39,9 +39,9 @@ def merge(envelope_lock: bytes, target: Target, python: str) -> bytes:
             hint="pack the model in an environment with versions in these ranges",
         )
     added = tuple(pin for pin in own.pins if pin.name not in theirs)
-    names = {pin.name for pin in added}
+    replaced = {pin.name for pin in added}
     # What the envelope pins for other platforms alone gives way to what the target needs on this one.
-    kept = tuple(pin for pin in sealed.pins if pin.name not in names)
+    kept = tuple(pin for pin in sealed.pins if pin.name not in replaced)
     return Lock((*kept, *added)).to_bytes()
 
 

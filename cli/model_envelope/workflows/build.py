@@ -1,0 +1,177 @@
+"""Builds an image of an envelope, and names it only when the model in it answers the sealed samples as it did."""
+
+from __future__ import annotations
+
+import io
+import time
+import uuid
+from collections.abc import Iterator
+from configparser import RawConfigParser
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_envelope.dependencies.index import IndexSettings
+from model_envelope.foundation.errors import Answered, ToolMissing
+from model_envelope.foundation.files import human_size, scratch_folder
+from model_envelope.foundation.progress import Done, Note, Report, Started, silent
+from model_envelope.runtime.errors import EnvelopeError, ExitCode, ModelFailed, Problem
+from model_envelope.runtime.reading import EnvelopeFiles
+from model_envelope.runtime.replay import MethodReplay, replay
+from model_envelope.targets.asking import asker, wait_until_ready
+from model_envelope.targets.building import Network, choose_builder
+from model_envelope.targets.context import render_context
+from model_envelope.targets.engine import Container, Engine, split_name
+from model_envelope.targets.target import find_target
+from model_envelope.workflows.render import build_command, choose_base_image, default_image_name, keep, verified
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """The image that was named, its id and size in bytes, what built it, and how it answered."""
+
+    image: str
+    id: str
+    size: int
+    digest: str
+    target: str
+    base_image: str
+    builder: str
+    replays: tuple[MethodReplay, ...]
+    seconds: float
+
+
+def build(
+    envelope: Path,
+    *,
+    target: str = "service",
+    image: str | None = None,
+    base_image: str | None = None,
+    report: Report = silent,
+) -> BuildResult:
+    """Render, build, start the container hardened, replay the samples of all methods over HTTP, and name the image.
+
+    ``image`` is its name (default: ``<name>:<short digest>``). Until the answers agree it has a temporary one; whatever
+    goes wrong, no container and no name stays behind. A container needs no trust: the model runs confined.
+
+    Raises ``Answered`` where the envelope is not what was sealed or the image answers otherwise, ``ToolMissing`` where
+    no engine answers (the rendered folder is then kept), ``ToolFailed`` where the build fails.
+    """
+    began = time.monotonic()
+    files, chosen = verified(envelope, report), find_target(target)
+    base = choose_base_image(files, base_image)
+    name = image or default_image_name(files)
+    split_name(name)
+    with _engine_or_folder(files, target, base, name) as engine:
+        builder = choose_builder(engine)
+        temporary = f"envelope-build/{chosen.kind}:{uuid.uuid4().hex}"
+        try:
+            with scratch_folder(prefix="envelope-build-") as scratch:
+                context = render_context(files, chosen, scratch, base_image=base, install=builder.install)
+                report(Started("build", f"Building on {base} with {builder.name}"))
+                built = time.monotonic()
+                builder.build(context, temporary, network(), files.description.python, report)
+                size = engine.size(temporary)
+                report(Done("build", f"Built {human_size(size)} in {time.monotonic() - built:.1f} s ({builder.name})"))
+            replays = prove(engine, temporary, files, report)
+            identity = engine.tag(temporary, name)
+        finally:
+            engine.forget(temporary)
+    report(Done("tag", f"Named {name}"))
+    return BuildResult(
+        name, identity, size, files.digest, chosen.kind, base, builder.name, replays, time.monotonic() - began
+    )
+
+
+def prove(engine: Engine, image: str, files: EnvelopeFiles, report: Report = silent) -> tuple[MethodReplay, ...]:
+    """Start a container of an image as it will run in earnest, and replay the samples of all methods over HTTP.
+
+    Raises ``Answered`` (``build.differs``) where an answer is not the sealed one, and what the container failed with
+    where it does not become ready.
+    """
+    if not files.samples:
+        report(Note("not proven: the envelope was sealed without samples"))
+    report(Started("prove", "Starting the container"))
+    with engine.running(image) as container:
+        wait_until_ready(container.url, lambda: _still_running(container))
+        report(Started("prove", "Replaying the samples in the container"))
+        replays = replay(files, asker(container.url))
+    problems = [
+        Problem(f"{item.method}: {found.path}", found.found, found.expected, found.code)
+        for item in replays
+        for found in item.differences
+    ]
+    if not all(item.agrees for item in replays):
+        raise _differs(problems)
+    if replays:
+        report(Done("prove", f"Proven in the container: {len(replays)} methods answer as sealed"))
+    else:
+        report(Done("prove", "Started in the container"))
+    return replays
+
+
+def network() -> Network:
+    """Give what a build needs to reach the package index: pip's own settings, but for places of this machine alone."""
+    settings = IndexSettings.from_environment()
+    options = {
+        "index-url": [settings.index_url] if settings.index_url else [],
+        "extra-index-url": settings.extra_index_urls,
+        "find-links": [link for link in settings.find_links if link.startswith(("http:", "https:"))],
+        "trusted-host": settings.trusted_hosts,
+    }
+    parser = RawConfigParser()
+    parser["global"] = {
+        name: "\n".join(kept)
+        for name, values in options.items()
+        if (kept := [value for value in values if not value.startswith("file:")])
+    }
+    if not parser["global"]:
+        return Network(ca_bundle=settings.ca_bundle)
+    text = io.StringIO()
+    parser.write(text)
+    return Network(text.getvalue().encode(), settings.ca_bundle)
+
+
+@contextmanager
+def _engine_or_folder(files: EnvelopeFiles, target: str, base: str, image: str) -> Iterator[Engine]:
+    """Give the engine; where none answers, keep the rendered folder and say how to build it elsewhere."""
+    try:
+        engine = Engine.connect()
+    except ToolMissing as error:
+        context = keep(files, find_target(target), Path.cwd(), base)
+        raise ToolMissing(
+            f"{error.message}; the folder to build from is kept at {context.path}",
+            code=error.code,
+            detail=error.detail,
+            hint=f"start an engine, or build where there is one: `{build_command(context.path, image)}` "
+            "(with a private index add `--secret id=pip_conf,src=PIP_CONF --secret id=ca,src=CA_BUNDLE`)",
+        ) from None
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _still_running(container: Container) -> None:
+    code = container.exit_code()
+    if code is None:
+        return
+    said = container.log()
+    if code == ExitCode.NO:
+        raise _differs([], said)
+    raise ModelFailed(
+        f"the container ended with {code} before it was ready",
+        code="build.not-ready",
+        detail=said,
+        hint="what the container said stands above; `envelope verify --clean` shows whether the lock is enough here",
+    )
+
+
+def _differs(problems: list[Problem], detail: str = "") -> EnvelopeError:
+    return Answered(
+        "the image does not answer the sealed samples as the model did when it was sealed, so it got no name",
+        code="build.differs",
+        problems=problems,
+        detail=detail,
+        hint="the base image or the platform differs from where the model was packed; name another with --base-image",
+    )
