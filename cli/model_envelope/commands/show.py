@@ -26,10 +26,16 @@ def _text(result: workflow.ShowResult) -> Iterator[Line]:
     if result.description:
         yield result.description
     yield ""
+    shown: list[Type] = []
     for name, method in result.signature.methods.items():
         tree = Tree(Text(spelling.method(name, method), "bold cyan"), guide_style="dim")
         for parameter in method.parameters:
-            _grow(tree, parameter.name, parameter.type)
+            # The methods of a model mostly take the same table: its columns are listed once.
+            if parameter.type in shown and next(spelling.inside(parameter.type), None):
+                tree.add(Text.assemble(parameter.name, "  ", (f"{spelling.kind(parameter.type)}, as above", "dim")))
+            else:
+                _grow(tree, parameter.name, parameter.type)
+                shown.append(parameter.type)
         _grow(tree, "->", method.returns)
         yield tree
     for name, kind in result.signature.definitions.items():

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -83,22 +84,20 @@ def _engine() -> Check:
     from model_envelope.targets.engine import Engine
 
     try:
-        engine = Engine.connect()
+        with closing(Engine.connect()) as engine:
+            return Check("docker engine", True, f"{engine.version} at {engine.host}")
     except EnvelopeError as error:
-        advice = error.hint or "install Docker Engine and start it: https://docs.docker.com/engine/install/"
+        advice = f"{error.hint}; without it `envelope build` renders the folder and says how to build it elsewhere"
         return Check("docker engine", False, error.message, advice)
-    return Check("docker engine", True, engine.version)
 
 
 def _buildkit() -> Check:
     from model_envelope.targets.engine import buildkit_client
 
-    advice = (
-        "install a docker client with buildx (on Debian `apt-get install docker.io`); without it builds have no cache"
-    )
     client = buildkit_client()
     if client is None:
-        return Check("buildkit client", False, "no docker client that drives BuildKit", advice)
+        advice = "install docker's buildx plugin; the classic builder works too, and keeps no package cache"
+        return Check("buildkit client", False, "no docker command that drives BuildKit", advice)
     return Check("buildkit client", True, str(client))
 
 
