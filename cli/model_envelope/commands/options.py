@@ -45,6 +45,21 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Run the code of an envelope that was not sealed by you on this machine.")
 ]
 
+TargetName = Annotated[
+    str, typer.Option("--target", metavar="TARGET", help="What to make: service, or a folder of your own.")
+]
+
+BaseImage = Annotated[
+    str | None,
+    typer.Option(
+        "--base-image",
+        metavar="IMAGE",
+        help="The image to build on; `{python}` stands for the envelope's Python. Default: ENVELOPE_BASE_IMAGE, "
+        "`base-image` in [tool.envelope] of pyproject.toml, python:{python}-slim.",
+        show_default=False,
+    ),
+]
+
 
 def pairs(words: Iterable[str], *, what: str = "KEY=VALUE") -> dict[str, str]:
     """Read words such as ``stage=canary``; the last of equal keys wins, and a value may be empty.

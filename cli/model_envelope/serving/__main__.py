@@ -1,8 +1,9 @@
 """``python -m model_envelope.serving ENVELOPE``: the entry of images and of local processes.
 
-Standard output carries one JSON line when the service is ready: ``{"event": "ready", "url": ..., "digest": ...}``. What
-the model prints, and the log, go to standard error. Ends with 0 when it was told to end, 1 where it could not begin
-(the port is in use, the model cannot be loaded), 3 where the model does not answer its samples as it was sealed.
+Standard output carries one JSON line: ``{"event": "ready", "url": ..., "digest": ...}`` when the service is ready, or
+with ``--supervised`` ``{"event": "failed", "error": {...}}`` where it cannot begin. What the model prints, and the log,
+go to standard error. Ends with 0 when it was told to end, 1 where it could not begin (the port is in use, the model
+cannot be loaded), 3 where the model does not answer its samples as it was sealed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from model_envelope.runtime.errors import EnvelopeError, ExitCode
 from model_envelope.runtime.replay import claim_stdout
@@ -26,29 +29,39 @@ def main() -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     announce = claim_stdout()
     try:
-        from model_envelope.serving.app import Settings
-        from model_envelope.serving.server import leave, serve
-        from model_envelope.serving.service import Service
-    except ModuleNotFoundError as error:
-        print(f"error[serve.missing]: the service needs `{error.name}`, which is not here", file=sys.stderr)  # noqa: T201
-        sys.exit(ExitCode.FAILED)
-    try:
-        service = Service.open(arguments.envelope)
-        code = serve(
-            service,
-            host=arguments.host,
-            port=arguments.port,
-            settings=Settings(max_body=arguments.max_body),
-            grace=arguments.grace,
-            announce=announce,
-        )
+        _serve(arguments, announce)
     except EnvelopeError as error:
-        print(f"error[{error.code}]: {error}", file=sys.stderr)  # noqa: T201
+        if arguments.supervised:
+            announce({"event": "failed", "error": error.to_document()})
+        else:
+            print(f"error[{error.code}]: {error}", file=sys.stderr)  # noqa: T201
         sys.stderr.flush()
         os._exit(error.exit_code)  # the model's thread may hang, and nobody waits for it
     except Exception:
         logging.getLogger(__name__).exception("the service ended unexpectedly")
         os._exit(ExitCode.BUG)
+
+
+def _serve(arguments: argparse.Namespace, announce: Callable[[Any], None]) -> None:
+    try:
+        from model_envelope.serving.app import Settings
+        from model_envelope.serving.server import leave, serve
+        from model_envelope.serving.service import Service
+    except ModuleNotFoundError as error:
+        raise EnvelopeError(
+            f"the service needs `{error.name}`, which {sys.executable} does not have",
+            code="serve.missing",
+            hint="install `starlette` and `uvicorn` there",
+        ) from None
+    service = Service.open(arguments.envelope)
+    code = serve(
+        service,
+        host=arguments.host,
+        port=arguments.port,
+        settings=Settings(max_body=arguments.max_body),
+        grace=arguments.grace,
+        announce=announce,
+    )
     leave(code, service)
 
 
@@ -65,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--grace", type=float, default=25.0, metavar="SECONDS", help="time to finish requests at the end (%(default)s)"
     )
+    parser.add_argument("--supervised", action="store_true", help="tell errors on standard output, as a document")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     return parser
 

@@ -93,7 +93,7 @@ def prove(engine: Engine, image: str, files: EnvelopeFiles, report: Report = sil
         report(Note("not proven: the envelope was sealed without samples"))
     report(Started("prove", "Starting the container"))
     with engine.running(image) as container:
-        wait_until_ready(container.url, lambda: _still_running(container))
+        wait_until_ready(container.url, lambda: still_running(container))
         report(Started("prove", "Replaying the samples in the container"))
         replays = replay(files, asker(container.url))
     problems = [
@@ -152,7 +152,8 @@ def _engine_or_folder(files: EnvelopeFiles, target: str, base: str, image: str) 
         engine.close()
 
 
-def _still_running(container: Container) -> None:
+def still_running(container: Container) -> None:
+    """Raise what a container failed with, where it has ended before it was ready."""
     code = container.exit_code()
     if code is None:
         return

@@ -1,0 +1,34 @@
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from model_envelope.commands.options import BaseImage, EnvelopeArgument, Json, TargetName
+from model_envelope.commands.output import Line, command
+from model_envelope.workflows import build as workflow
+
+
+def build(
+    envelope: EnvelopeArgument,
+    target: TargetName = "service",
+    image: Annotated[
+        str | None,
+        typer.Option(
+            "-t", "--image", metavar="NAME", help="The name of the image. Default: <name>:<digest>.", show_default=False
+        ),
+    ] = None,
+    base_image: BaseImage = None,
+    json: Json = False,
+) -> None:
+    """Build an image, and prove that it answers the same.
+
+    The container is started hardened and asked the sealed samples of all methods. Only when it answers as sealed does
+    the image get its name, which is printed; else the command ends with 3.
+    """
+    with command("build", json=json) as out:
+        result = workflow.build(envelope, target=target, image=image, base_image=base_image, report=out.report)
+        out.finish(result, text=_text)
+
+
+def _text(result: workflow.BuildResult) -> Iterator[Line]:
+    yield result.image

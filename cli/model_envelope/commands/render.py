@@ -1,0 +1,32 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model_envelope.commands.options import BaseImage, EnvelopeArgument, Json, TargetName
+from model_envelope.commands.output import Line, command
+from model_envelope.workflows import render as workflow
+
+
+def render(
+    envelope: EnvelopeArgument,
+    target: TargetName = "service",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Where the folder appears. Default: the current one."),
+    ] = None,
+    base_image: BaseImage = None,
+    json: Json = False,
+) -> None:
+    """Write the folder that an image is built from.
+
+    Its path is printed. The same envelope, options and version of this tool give the same bytes.
+    """
+    with command("render", json=json) as out:
+        result = workflow.render(envelope, target=target, into=output, base_image=base_image, report=out.report)
+        out.finish(result, text=_text)
+
+
+def _text(result: workflow.RenderResult) -> Iterator[Line]:
+    yield str(result.path)

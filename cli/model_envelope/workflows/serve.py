@@ -1,0 +1,202 @@
+"""Serves an envelope on this machine: the same app as in the image, in a local process or in the container itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from model_envelope.foundation import carrying, process
+from model_envelope.foundation.errors import ToolFailed
+from model_envelope.foundation.files import scratch_folder
+from model_envelope.foundation.progress import Done, Report, Started, silent
+from model_envelope.runtime.errors import from_document
+from model_envelope.runtime.reading import EnvelopeFiles
+from model_envelope.store import trust as store_trust
+from model_envelope.targets.target import Target, find_target
+from model_envelope.workflows.render import default_image_name, verified
+
+GRACE = 10.0
+"""Seconds that a served request has to finish when the service is told to end."""
+
+
+class Place(Enum):
+    """Where the service runs."""
+
+    PROCESS = "process"
+    DOCKER = "docker"
+
+
+@dataclass(frozen=True)
+class ServeResult:
+    """What was served, until it was told to end."""
+
+    url: str
+    digest: str
+    place: Place
+    methods: tuple[str, ...]
+
+
+Ready = Callable[[ServeResult], None]
+Log = Callable[[str], None]
+
+
+def serve(
+    envelope: Path,
+    *,
+    place: Place = Place.PROCESS,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    python: Path | None = None,
+    trust: bool = False,
+    base_image: str | None = None,
+    ready: Ready = lambda _: None,
+    log: Log = lambda _: None,
+    report: Report = silent,
+) -> ServeResult:
+    """Serve until interrupted (which is how it ends well) or until the service ends by itself, which is an error.
+
+    In a process it runs in a clean room made from the envelope's lock merged with the service's pins, or in ``python``,
+    an interpreter that has what both need; the envelope must have been sealed by this user here, or be trusted
+    explicitly. In docker the image is built first, unless it is there. Port 0 takes any free one. ``ready`` is called
+    once it answers, ``log`` with each line that the service writes.
+
+    Raises ``Answered`` where the envelope is not what was sealed, and what the service itself failed with: the port in
+    use (``serve.port-in-use``), a model that cannot be loaded, answers that are not the sealed ones.
+    """
+    files, target = verified(envelope, report), find_target("service")
+    if place is Place.DOCKER:
+        return _in_docker(files, host, port, base_image, ready, log, report)
+    store_trust.require(files, trusted=trust)
+    return _in_process(files, target, host, port, python, ready, log, report)
+
+
+def _in_process(
+    files: EnvelopeFiles,
+    target: Target,
+    host: str,
+    port: int,
+    python: Path | None,
+    ready: Ready,
+    log: Log,
+    report: Report,
+) -> ServeResult:
+    with scratch_folder(prefix="envelope-serve-") as scratch:
+        home = carrying.link(scratch / "carried", target.packages)
+        words = carrying.arguments(
+            home,
+            "model_envelope.serving.__main__",
+            *(files.path, "--host", host, "--port", str(port), "--grace", str(GRACE), "--supervised"),
+            isolated=python is None,
+        )
+        # -B: bytecode of the envelope's own modules would be written into the envelope, as files that nobody sealed.
+        if python is None:
+            from model_envelope.dependencies.rooms import clean_room
+            from model_envelope.foundation.lockfile import Lock
+            from model_envelope.targets.context import merged_lock
+            from model_envelope.workflows.verify import interpreter_for
+
+            lock = Lock.parse(merged_lock(files, target))
+            room = clean_room(lock, python=interpreter_for(files), report=report)
+            command, variables = room.command("-B", *words), room.environment()
+        else:
+            command, variables = (str(python), "-B", *words), process.environment()
+        report(Started("serve", "Loading the model"))
+        child = process.start(command, env=variables)
+        try:
+            return _attend(child, files, ready, log, report)
+        finally:
+            process.stop(child)
+
+
+def _attend(
+    child: subprocess.Popen[bytes], files: EnvelopeFiles, ready: Ready, log: Log, report: Report
+) -> ServeResult:
+    """Wait for the service to be ready, say so, and stay until it ends or is interrupted."""
+    assert child.stdout is not None
+    assert child.stderr is not None
+    said: list[str] = []
+
+    def read_log() -> None:
+        for raw in child.stderr or ():
+            line = raw.decode("utf-8", "replace").rstrip("\n")
+            said.append(line)
+            del said[:-200]
+            log(line)
+
+    reader = threading.Thread(target=read_log, daemon=True)
+    reader.start()
+    # The service closes its standard output after the one line that it has for us.
+    raw = child.stdout.read()
+    event = _event(raw)
+    if event.get("event") == "ready":
+        result = ServeResult(event["url"], files.digest, Place.PROCESS, tuple(files.signature.methods))
+        report(Done("serve", f"Serving at {result.url}"))
+        ready(result)
+        with suppress(KeyboardInterrupt):
+            child.wait()
+            raise _ended(child.returncode, said)
+        _end(child)
+        return result
+    child.wait()
+    reader.join(process.GRACE)
+    if "error" in event:
+        raise from_document(event["error"])
+    raise _ended(child.returncode, said)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Let the service finish what is under way; a second interrupt ends it at once."""
+    with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+        child.terminate()
+        child.wait(GRACE + 2)
+
+
+def _event(raw: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(raw)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _ended(code: int, said: list[str]) -> ToolFailed:
+    how = f"by signal {-code}" if code < 0 else f"with {code}"
+    return ToolFailed(
+        f"the service ended {how} without being told to", code="serve.ended", detail="\n".join(said[-20:])
+    )
+
+
+def _in_docker(
+    files: EnvelopeFiles, host: str, port: int, base_image: str | None, ready: Ready, log: Log, report: Report
+) -> ServeResult:
+    from model_envelope.targets.asking import wait_until_ready
+    from model_envelope.targets.engine import Engine
+    from model_envelope.workflows.build import build, still_running
+
+    image = default_image_name(files)
+    engine = Engine.connect()
+    try:
+        labels = engine.labels(image) or {}
+        if base_image is not None or labels.get("io.modelenvelope.digest") != files.digest:
+            build(files.path, image=image, base_image=base_image, report=report)
+        report(Started("serve", f"Starting {image}"))
+        with engine.running(image, host=host, port=port or None) as container:
+            wait_until_ready(container.url, lambda: still_running(container))
+            result = ServeResult(container.url, files.digest, Place.DOCKER, tuple(files.signature.methods))
+            report(Done("serve", f"Serving at {result.url} ({image})"))
+            ready(result)
+            with suppress(KeyboardInterrupt):
+                for line in container.follow():
+                    log(line)
+                raise _ended(container.exit_code() or 0, container.log().splitlines())
+            container.handle.stop(timeout=round(GRACE))
+            return result
+    finally:
+        engine.close()
