@@ -62,7 +62,7 @@ def packing(scratch: Path, environment: Mapping[str, str]) -> None:
         "envelope pack, a warm lock and room": pack,
     }
     budgets = {"envelope pack --no-lock --no-proof": 3, "envelope pack --no-proof, a warm lock": 4}
-    tell(medians(commands, 5, environment, project, fresh_output=True), budgets)
+    tell(medians(commands, 3, environment, project, fresh_output=True), budgets)
 
 
 def medians(
