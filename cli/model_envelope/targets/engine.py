@@ -199,7 +199,7 @@ def _context_host() -> str | None:
     from docker.context import ContextAPI
 
     try:
-        context = ContextAPI.get_current_context()
+        context: Any = ContextAPI.get_current_context()
     except Exception:  # noqa: BLE001  a broken context file of another program must not end ours
         return None
     return None if context is None or context.Name == "default" else str(context.Host)
