@@ -1,3 +1,4 @@
+import gc
 import sys
 
 import pytest
@@ -15,6 +16,8 @@ def bare(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
     monkeypatch.setattr("model_envelope.dependencies.programs.find_uv", lambda: None)
+    yield
+    gc.collect()  # the docker package leaves the socket open that nobody answered at
 
 
 def test_json_has_every_check(cli):
@@ -33,6 +36,7 @@ def test_text_has_one_line_a_check(cli):
     assert "flights" in lines[-1]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_is_missing_comes_with_advice_and_is_no_error(cli, bare):
     ran = cli("doctor", "--json")
     assert ran.code == 0
