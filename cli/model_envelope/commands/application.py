@@ -25,7 +25,7 @@ from model_envelope.runtime.errors import ExitCode
 ParserError: type[Exception] = typer.BadParameter.__mro__[2]
 
 _HEADING = re.compile(r"^[A-Z]\w+:", re.MULTILINE)
-_NAME = re.compile(r"(?<=^  )(-\S+(, -\S+)*|\S+(?=  ))", re.MULTILINE)
+_NAME = re.compile(r"(?<=^  )(-\S+(, -\S+)*|\S+(?=( <.+?>)?  ))", re.MULTILINE)
 
 
 class Command(TyperCommand):

@@ -15,7 +15,7 @@ EnvelopeArgument = Annotated[
     Path, typer.Argument(metavar="ENVELOPE", help="The folder of a sealed envelope.", show_default=False)
 ]
 
-Pairs = Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="What to add.", show_default=False)]
+Pairs = Annotated[list[str], typer.Argument(metavar="KEY=VALUE", help="What to add.", show_default=False)]
 
 
 def _interpreter(word: str) -> Path:
