@@ -75,11 +75,13 @@ def open_draft(into: Path) -> Iterator[Draft]:
 
     Raises :class:`InvalidInput` (``output.unusable``) where nothing can be written there.
     """
+    made = [folder for folder in (into, *into.parents) if not folder.exists()]
     try:
         into.mkdir(parents=True, exist_ok=True)
         context = scratch_folder(into, prefix=".envelope-")
         folder = context.__enter__()
     except OSError as error:
+        _remove_empty(made)
         raise InvalidInput(
             f"nothing can be written to {into}: {error.strerror}", code="output.unusable", hint="name a folder with -o"
         ) from None
@@ -87,6 +89,16 @@ def open_draft(into: Path) -> Iterator[Draft]:
         yield Draft(folder)
     finally:
         context.__exit__(None, None, None)
+        _remove_empty(made)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Take away the folders that were made for an envelope that never came, the innermost first."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
 
 
 def check_path(name: str) -> None:

@@ -155,7 +155,9 @@ def _check(model: Path, label: Label, rows: int) -> Label:
     seen: set[str] = set()
     for path in label.attachments:
         if not path.is_file():
-            raise InvalidInput(f"there is no file to attach at {path}", code="attachment.missing")
+            raise InvalidInput(
+                f"there is no file to attach at {path}", code="attachment.missing", hint="name a file that exists"
+            )
         if path.name in seen:
             raise InvalidInput(
                 f"two attachments are called {path.name}", code="attachment.twice", hint="rename one of them"
