@@ -121,6 +121,11 @@ class IndexSettings:
             given["SSL_CERT_FILE"] = str(self.ca_bundle)
         return {name: value for name, value in given.items() if not own.get(name)}
 
+    def local_folders(self) -> tuple[Path, ...]:
+        """Give the folders of wheels among ``find_links`` that are on this machine."""
+        paths = (Path(unquote(urlsplit(link).path)) for link in self.find_links if link.startswith(("/", "file://")))
+        return tuple(path for path in paths if path.is_dir())
+
     def redact(self, text: str) -> str:
         """Take credentials out of a text that is shown or kept: those of any URL, those of these settings anywhere."""
         for secret in sorted(self._secrets(), key=len, reverse=True):

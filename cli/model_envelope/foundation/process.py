@@ -77,15 +77,17 @@ def run(
 
     def read_out() -> None:
         assert process.stdout is not None
-        for raw in process.stdout:
-            line = raw.decode("utf-8", "replace")
-            out.append(line)
-            if on_line:
-                on_line(line.rstrip("\n"))
+        with process.stdout as stream:
+            for raw in stream:
+                line = raw.decode("utf-8", "replace")
+                out.append(line)
+                if on_line:
+                    on_line(line.rstrip("\n"))
 
     def read_err() -> None:
         assert process.stderr is not None
-        err.append(process.stderr.read().decode("utf-8", "replace"))
+        with process.stderr as stream:
+            err.append(stream.read().decode("utf-8", "replace"))
 
     readers = [threading.Thread(target=target, daemon=True) for target in (read_out, read_err)]
     for reader in readers:

@@ -74,7 +74,7 @@ class Symptoms:
     def error(self, request: LockRequest, finished: Finished, name: str) -> Unsolvable | ToolFailed:
         """Make the error for a run that failed."""
         said = finished.stderr + finished.stdout
-        detail = request.index.redact(finished.tail(30))
+        detail = request.index.redact(_without_tracebacks(finished.stderr.strip() or finished.stdout.strip()))
         if finished.timed_out:
             return ToolFailed(
                 f"`{name}` did not find a lock in time and was ended",
@@ -98,6 +98,22 @@ class Symptoms:
             detail=detail,
             hint="`--no-lock` packs without a lock, and `envelope lock` makes it later",
         )
+
+
+def _without_tracebacks(said: str, lines: int = 30) -> str:
+    """Give the last lines of what a program said, of a Python traceback only what was raised."""
+    kept: list[str] = []
+    inside = False
+    for line in said.splitlines():
+        if line.startswith("Traceback (most recent call last)"):
+            inside = True
+        elif line.startswith(("The above exception was", "During handling of the above")):
+            continue
+        elif not inside or not line.startswith(" "):
+            inside = inside and not line
+            if line or (kept and kept[-1]):
+                kept.append(line)
+    return "\n".join(kept[-lines:]).strip()
 
 
 def _unsolvable(request: LockRequest, said: str, detail: str) -> Unsolvable:

@@ -19,7 +19,7 @@ TIMEOUT = 1800.0
 _COMPILE = (
     "compile requirements.in --constraint constraints.txt --output-file requirements.lock --no-config "
     "--generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header --no-emit-index-url "
-    "--no-emit-trusted-host --no-emit-find-links --quiet"
+    "--no-emit-trusted-host --no-emit-find-links"
 )
 _SYMPTOMS = Symptoms(
     # pip says "no matching distribution" of an index that did not answer too, so this is looked for first.

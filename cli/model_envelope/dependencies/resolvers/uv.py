@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 
+from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+from packaging.version import InvalidVersion
+
+from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.programs import find_uv
 from model_envelope.dependencies.resolvers.base import LockRequest, Symptoms
 from model_envelope.foundation import process
@@ -66,4 +71,34 @@ class Uv:
             )
             if not finished.ok:
                 raise _SYMPTOMS.error(request, finished, "uv")
-            return Lock.parse((folder / "requirements.lock").read_bytes(), where="uv's answer")
+            lock = Lock.parse((folder / "requirements.lock").read_bytes(), where="uv's answer")
+            return _with_files_of_folders(lock, request.index)
+
+
+def _with_files_of_folders(lock: Lock, index: IndexSettings) -> Lock:
+    """Add the hashes of all files that a folder of wheels has of a version.
+
+    Of an index uv hashes every file, but of a folder only those that fit the interpreter: the lock would hold on one
+    platform only, and be another one than pip-tools gives.
+    """
+    found: dict[tuple[str, str], set[str]] = {(pin.name, pin.version): set(pin.hashes) for pin in lock.pins}
+    for folder in index.local_folders():
+        for path in sorted(folder.iterdir()):
+            key = _distribution_of(path.name)
+            if key in found:
+                with path.open("rb") as file:
+                    found[key].add(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
+    return Lock(tuple(replace(pin, hashes=tuple(found[pin.name, pin.version])) for pin in lock.pins))
+
+
+def _distribution_of(file: str) -> tuple[str, str] | None:
+    try:
+        if file.endswith(".whl"):
+            name, version, *_ = parse_wheel_filename(file)
+        elif file.endswith((".tar.gz", ".zip")):
+            name, version = parse_sdist_filename(file)
+        else:
+            return None
+    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+        return None
+    return name, str(version)

@@ -1,0 +1,126 @@
+"""Which distribution a module belongs to, in environments made for it."""
+
+import sys
+import time
+
+import pytest
+
+from model_envelope.dependencies.installed import Installed
+
+
+def test_names_versions_and_requirements(environment):
+    environment.install("Scikit_Learn", "1.5.2", requires=["numpy>=1.19", "pandas>=1; extra == 'docs'"])
+    found = environment.read().distributions["scikit-learn"]
+    assert (found.name, found.version) == ("Scikit_Learn", "1.5.2")
+    assert found.requires == ("numpy>=1.19", "pandas>=1; extra == 'docs'")
+    assert found.location == environment.folder
+    assert not found.editable
+
+
+@pytest.mark.parametrize(
+    ("module", "owners"),
+    [
+        ("sklearn", ("scikit-learn",)),
+        ("sklearn.pipeline.Pipeline", ("scikit-learn",)),
+        ("yaml", ("pyyaml",)),
+        ("_yaml", ("pyyaml",)),
+        ("six.moves.urllib", ("six",)),
+        ("google.cloud.storage.Blob", ("google-cloud-storage",)),
+        ("google.cloud.bigquery", ("google-cloud-bigquery",)),
+        ("google.cloud", ()),
+        ("google", ()),
+        ("google.mine", ()),
+        ("cv2", ("opencv-python", "opencv-python-headless")),
+        ("_fast", ("fast-thing",)),
+        ("nothing", ()),
+    ],
+)
+def test_owners_of_modules(environment, module, owners):
+    environment.install(
+        "scikit-learn", files={"sklearn/__init__.py": "", "sklearn/pipeline.py": ""}, top_level="sklearn\n"
+    )
+    environment.install("PyYAML", files={"yaml/__init__.py": "", "_yaml/__init__.py": ""}, top_level="_yaml\nyaml\n")
+    environment.install("six", files={"six.py": ""})
+    environment.install("google-cloud-storage", files={"google/cloud/storage/__init__.py": ""}, top_level="google")
+    environment.install("google-cloud-bigquery", files={"google/cloud/bigquery/__init__.py": ""})
+    environment.install("opencv-python", files={"cv2/__init__.py": ""})
+    environment.install("opencv-python-headless", files={"cv2/__init__.py": ""})
+    environment.install("fast-thing", files={"_fast.cpython-311-x86_64-linux-gnu.so": "", "fast_thing.libs/x.so": ""})
+    assert environment.read().owners(module) == owners
+
+
+def test_a_module_that_the_list_of_top_levels_lacks_is_found_in_the_record(environment):
+    environment.install("lists-too-little", files={"public.py": "", "hidden.py": ""}, top_level="public")
+    assert environment.read().owners("hidden") == ("lists-too-little",)
+
+
+def test_metadata_without_a_record(environment):
+    environment.install(
+        "from-a-system", files={"from_a_system/__init__.py": "", "from_a_system/part.py": ""}, record=False
+    )
+    environment.install("other", files={"named.py": ""}, top_level="named", record=False)
+    assert environment.read().owners("from_a_system.part") == ("from-a-system",)
+    assert environment.read().owners("named") == ("other",)
+
+
+def test_what_is_broken_or_half_removed_is_passed_over(environment):
+    environment.install("good")
+    (environment.folder / "~umpy-1.0.dist-info").mkdir()
+    (environment.folder / "empty-1.0.dist-info").mkdir()
+    (environment.folder / "bad-2.0.dist-info").mkdir()
+    (environment.folder / "bad-2.0.dist-info" / "METADATA").write_bytes(b"\xff\xfe\x00")
+    (environment.folder / "bad-2.0.dist-info" / "direct_url.json").write_text("{")
+    found = environment.read()
+    assert set(found.distributions) == {"good", "bad"}
+    assert found.distributions["bad"].requires == ()
+    assert found.owners("nothing") == ()
+
+
+def test_the_first_on_the_path_counts(environment, tmp_path):
+    environment.install("thing", "2.0")
+    second = type(environment)(tmp_path / "system" / "dist-packages")
+    second.install("thing", "1.0")
+    environment.extra_path = [second.folder, tmp_path / "not-there"]
+    assert environment.read().versions == {"thing": "2.0"}
+
+
+def test_checkouts_own_nothing_and_constrain_nothing(environment, tmp_path):
+    environment.install(
+        "our-models", files={}, direct_url={"url": f"file://{tmp_path}/our%20models", "dir_info": {"editable": True}}
+    )
+    environment.install("built", direct_url={"url": "file:///wheels/built-1.0-py3-none-any.whl", "archive_info": {}})
+    git = {"url": "https://git.example/from-git", "vcs_info": {"vcs": "git", "commit_id": "abc123"}}
+    environment.install("from-git", direct_url=git)
+    old = tmp_path / "checkout"
+    (old / "legacy.egg-info").mkdir(parents=True)
+    (old / "legacy.egg-info" / "PKG-INFO").write_text("Name: legacy\nVersion: 0.1\n")
+    (old / "legacy").mkdir()
+    (old / "legacy" / "__init__.py").write_text("")
+    environment.extra_path = [old]
+    found = environment.read()
+    assert found.distributions["our-models"].project == tmp_path / "our models"
+    assert found.distributions["legacy"].editable
+    assert found.versions == {"built": "1.0", "from-git": "1.0"}
+    assert found.owners("our_models") == found.owners("legacy") == ()
+    assert found.origins["from-git"] == "git+https://git.example/from-git@abc123"
+    assert found.origins["built"] == "file:///wheels/built-1.0-py3-none-any.whl"
+
+
+def test_reading_a_crowded_environment_takes_a_moment(environment):
+    for number in range(200):
+        files = {f"package{number}/__init__.py": "", **{f"package{number}/m{part}.py": "" for part in range(10)}}
+        environment.install(f"package{number}", files=files, requires=["package1"])
+    began = time.perf_counter()
+    found = environment.read()
+    assert found.owners("package77.m3") == ("package77",)
+    assert len(found.distributions) == 200
+    # A tenth of this on an idle machine.
+    assert time.perf_counter() - began < 1.0
+
+
+def test_reads_this_environment():
+    found = Installed.read(sys.path)
+    assert found.owners("sklearn.linear_model._logistic") == ("scikit-learn",)
+    assert found.owners("numpy._core.multiarray") == ("numpy",)
+    assert found.owners("dateutil.parser") == ("python-dateutil",)
+    assert found.distributions["model-envelope"].editable

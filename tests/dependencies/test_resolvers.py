@@ -1,0 +1,152 @@
+"""The resolvers' contract: the same request gives the same bytes, and every failure says what to do."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from model_envelope.dependencies import programs
+from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.interpreter import Interpreter
+from model_envelope.dependencies.resolvers import RESOLVERS, LockRequest, choose, pip_tools, uv
+from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing, Unsolvable
+from model_envelope.foundation.lockfile import Lock, Pin
+
+PYTHON = Path(sys.executable)
+every_resolver = pytest.mark.parametrize("resolver", RESOLVERS, ids=lambda resolver: resolver.name)
+
+
+def request(needs, constraints=None, *, index=None, origins=None):
+    lines = "".join(f"{need}\n" for need in needs).encode()
+    return LockRequest(lines, constraints or {}, PYTHON, index or IndexSettings(), origins or {})
+
+
+@every_resolver
+def test_locks_the_closure_at_the_versions_of_the_environment(resolver, wheelhouse):
+    first = wheelhouse.add("model-maths", "1.5", requires=["small-arrays>=1", "nothing; python_version < '3'"])
+    wheelhouse.add("small-arrays", "2.0")
+    second = wheelhouse.add("small-arrays", "1.1+cpu", requires=["setuptools"])
+    third = wheelhouse.add("setuptools", "80.0")
+    wheelhouse.add("unrelated", "3.0")
+    lock = resolver.lock(
+        request(
+            ["model-maths==1.5"],
+            {"model-maths": "1.5", "small-arrays": "1.1+cpu", "setuptools": "80.0", "unrelated": "3.0", "gone": "9"},
+            index=wheelhouse.index,
+        )
+    )
+    assert lock == Lock(
+        (
+            Pin("model-maths", "1.5", (first,)),
+            Pin("small-arrays", "1.1+cpu", (second,)),
+            Pin("setuptools", "80.0", (third,)),
+        )
+    )
+
+
+@every_resolver
+def test_hashes_every_file_of_a_version(resolver, wheelhouse):
+    hashes = {
+        wheelhouse.add("fast", tag=tag)
+        for tag in ("py3-none-any", "cp399-cp399-win_amd64", "cp311-cp311-macosx_11_0_arm64")
+    }
+    lock = resolver.lock(request(["fast==1.0"], index=wheelhouse.index))
+    assert set(lock.pins[0].hashes) == hashes
+
+
+@pytest.mark.network
+def test_all_resolvers_write_the_same_bytes_from_the_machine_s_index():
+    asked = request(
+        ["importlib-metadata==8.5.0"],
+        {"zipp": "3.20.2", "six": "1.16.0"},
+        index=IndexSettings.from_environment(),
+    )
+    locks = [resolver.lock(asked).to_bytes() for resolver in RESOLVERS]
+    assert len(set(locks)) == 1
+    assert Lock.parse(locks[0]).versions() == {"importlib-metadata": "8.5.0", "zipp": "3.20.2"}
+    assert all(len(pin.hashes) == 2 for pin in Lock.parse(locks[0]).pins)
+
+
+@every_resolver
+def test_the_same_request_twice_gives_the_same_bytes(resolver, wheelhouse):
+    for version in ("1.0", "1.1", "2.0"):
+        wheelhouse.add("thing", version, requires=["other"])
+        wheelhouse.add("other", version)
+    asked = request(["thing==1.1"], {"other": "1.0"}, index=wheelhouse.index)
+    assert resolver.lock(asked).to_bytes() == resolver.lock(asked).to_bytes()
+
+
+@every_resolver
+def test_says_which_version_is_gone(resolver, wheelhouse):
+    wheelhouse.add("thing", "2.0")
+    with pytest.raises(Unsolvable) as caught:
+        resolver.lock(request(["thing==1.0"], {"thing": "1.0"}, index=wheelhouse.index))
+    assert caught.value.code == "lock.unsolvable"
+    assert "`thing==1.0`" in caught.value.message
+    assert "thing" in caught.value.detail
+    assert caught.value.hint
+
+
+@every_resolver
+def test_says_that_versions_do_not_fit_each_other(resolver, wheelhouse):
+    wheelhouse.add("thing", requires=["other>=2"])
+    wheelhouse.add("other", "1.0")
+    wheelhouse.add("other", "2.0")
+    with pytest.raises(Unsolvable, match="no set of versions"):
+        resolver.lock(request(["thing==1.0"], {"other": "1.0"}, index=wheelhouse.index))
+
+
+@every_resolver
+def test_names_what_was_installed_from_no_index(resolver, wheelhouse):
+    wheelhouse.add("other")
+    origins = {"our-features": "git+https://me:hunter22@git.example/our-features@abc", "unrelated": "file:///x"}
+    with pytest.raises(Unsolvable) as caught:
+        resolver.lock(request(["our-features==1.0", "other==1.0"], index=wheelhouse.index, origins=origins))
+    assert "`our-features` (from git+https://****@git.example/our-features@abc)" in caught.value.message
+    assert "unrelated" not in caught.value.message
+    assert "hunter22" not in str(caught.value)
+    assert "wheel" in caught.value.hint
+
+
+@every_resolver
+def test_says_that_the_index_cannot_be_reached(resolver, monkeypatch):
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    nowhere = IndexSettings("http://bob:hunter22@127.0.0.1:9/simple")
+    with pytest.raises(ToolFailed) as caught:
+        resolver.lock(request(["six==1.17.0"], index=nowhere))
+    assert caught.value.code == "lock.index-unreachable"
+    assert "hunter22" not in str(caught.value)
+    assert "--no-lock" in caught.value.hint
+
+
+def test_takes_uv_where_it_is_and_pip_tools_elsewhere(monkeypatch):
+    assert choose().name == "uv"
+    assert choose("pip-tools").name == "pip-tools"
+    monkeypatch.setattr(uv, "find_uv", lambda: None)
+    assert choose().name == "pip-tools"
+    with pytest.raises(ToolMissing, match="`uv` is not installed"):
+        choose("uv")
+    with pytest.raises(InvalidInput, match="`poetry` is no resolver") as caught:
+        choose("poetry")
+    assert "`pip-tools`" in caught.value.hint
+
+
+def test_uv_is_found_beside_the_tool_without_a_path(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    found = programs.find_uv()
+    assert found is not None
+    assert found.parent == Path(sys.executable).parent
+
+
+def test_pip_tools_says_that_another_python_needs_uv(monkeypatch, wheelhouse):
+    own = pip_tools.describe(PYTHON)
+    other = Interpreter(Path("/opt/python3.13"), "3.13.1", own.implementation, own.platform)
+    monkeypatch.setattr(pip_tools, "describe", lambda python: own if python == PYTHON else other)
+    asked = LockRequest(b"six==1.17.0\n", {}, other.python, wheelhouse.index)
+    with pytest.raises(ToolMissing, match=r"3\.13\.1") as caught:
+        choose("pip-tools").lock(asked)
+    assert caught.value.code == "lock.needs-uv"
+    assert "uv" in caught.value.hint
