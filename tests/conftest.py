@@ -14,7 +14,7 @@ from typing import Protocol
 
 import pytest
 
-pytest_plugins = ["handmade"]
+pytest_plugins = ["goldens", "handmade"]
 
 COMMAND = Path(sys.executable).with_name("envelope")
 

@@ -1,0 +1,151 @@
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from handmade import make_envelope, seal
+
+from model_envelope.foundation.errors import InvalidInput, Refused
+from model_envelope.foundation.lockfile import Lock
+from model_envelope.runtime import manifest
+from model_envelope.runtime.reading import read_envelope
+from model_envelope.targets.context import Install, merged_lock, render_context
+from model_envelope.targets.target import find_target
+
+PACKAGE = Path(sys.modules["model_envelope"].__file__).parent
+BASE = "example.com/bases/python:3.11"
+
+
+def render(envelope: Path, into: Path, **options):
+    return render_context(read_envelope(envelope), find_target("service"), into, **{"base_image": BASE, **options})
+
+
+def facts(folder: Path) -> dict[str, tuple]:
+    found = {}
+    for path in [folder, *folder.rglob("*")]:
+        status = path.stat()
+        content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        found[path.relative_to(folder).as_posix()] = (oct(status.st_mode), status.st_mtime, content)
+    return found
+
+
+def test_the_same_envelope_gives_the_same_context_anywhere(scorer, tmp_path):
+    found = []
+    for umask, place in ((0o077, "one"), (0o002, "two/deeper")):
+        before = os.umask(umask)
+        try:
+            found.append(facts(render(scorer, tmp_path / place).path))
+        finally:
+            os.umask(before)
+    assert found[0] == found[1]
+
+
+def test_what_is_outside_the_manifest_stays_behind(scorer, tmp_path):
+    before = facts(render(scorer, tmp_path / "one").path)
+    (scorer / "ledger.jsonl").write_text("{}\n")
+    (scorer / "provenance").mkdir()
+    (scorer / "provenance" / "a.json").write_text('{"user": "me"}')
+    assert facts(render(scorer, tmp_path / "two").path) == before
+
+
+@pytest.mark.parametrize("install", Install)
+def test_the_dockerfile(tmp_path, golden, install):
+    envelope = make_envelope(tmp_path, python="3.11")
+    context = render(envelope, tmp_path / "out", install=install)
+    text = (context.path / "Dockerfile").read_text()
+    text = re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text)
+    text = re.sub(r'(io\.modelenvelope\.version=")[^"]+', r"\1VERSION", text)
+    golden(f"Dockerfile.{install.value}", text)
+    golden(f"dockerignore.{install.value}", (context.path / ".dockerignore").read_text())
+
+
+@pytest.mark.parametrize("install", Install)
+def test_hadolint_finds_nothing(scorer, tmp_path, install):
+    context = render(scorer, tmp_path / "out", install=install)
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run(
+        [hadolint, "--no-color", context.path / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert done.stdout == ""
+
+
+def test_the_context_holds_the_envelope_the_lock_and_the_runtime_and_nothing_else(scorer, tmp_path):
+    context = render(scorer, tmp_path / "out")
+    assert context.path.name == f"scorer-{read_envelope(scorer).short_digest}-service"
+    assert sorted(path.name for path in context.path.iterdir()) == [
+        ".dockerignore",
+        "Dockerfile",
+        "envelope",
+        "lib",
+        "requirements.lock",
+    ]
+    assert not manifest.compare(context.path / "envelope")
+    assert (context.path / "requirements.lock").read_bytes() == context.lock
+    assert "starlette" in {pin.name for pin in Lock.parse(context.lock).pins}
+    carried = context.path / "lib" / "model_envelope"
+    assert sorted(path.name for path in carried.iterdir()) == ["__init__.py", "runtime", "serving"]
+    for path in carried.rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (PACKAGE / path.relative_to(carried)).read_bytes()
+    assert not list(context.path.rglob("__pycache__"))
+
+
+def test_an_envelope_without_code_or_with_attachments_renders_too(tmp_path, scorer):
+    (scorer / "attachments").mkdir()
+    (scorer / "attachments" / "card.md").write_text("# Card\n")
+    seal(scorer)
+    text = (render(scorer, tmp_path / "out").path / "Dockerfile").read_text()
+    assert "COPY envelope/attachments /opt/model/envelope/attachments\n" in text
+    assert (
+        text.index("COPY envelope/code") < text.index("COPY envelope/attachments") < text.index("COPY envelope/model")
+    )
+    for path in (scorer / "code").iterdir():
+        path.unlink()
+    seal(scorer)
+    assert "envelope/code" not in (render(scorer, tmp_path / "out").path / "Dockerfile").read_text()
+
+
+def test_an_envelope_without_a_lock_says_how_to_get_one(tmp_path):
+    with pytest.raises(InvalidInput) as caught:
+        render(make_envelope(tmp_path, lock=None), tmp_path / "out")
+    assert caught.value.code == "envelope.not-locked"
+    assert "envelope lock" in caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"base_image": "python:3.11\nRUN evil"},
+        {"base_image": ""},
+        {"base_image": 'x" y'},
+    ],
+)
+def test_what_could_begin_another_instruction_is_refused(scorer, tmp_path, options):
+    with pytest.raises(InvalidInput) as caught:
+        render(scorer, tmp_path / "out", **options)
+    assert caught.value.code == "target.name"
+
+
+def test_names_in_a_foreign_envelope_cannot_either(scorer, tmp_path):
+    (scorer / "a file with spaces").write_text("x")
+    seal(scorer)
+    with pytest.raises(InvalidInput) as caught:
+        render(scorer, tmp_path / "out")
+    assert caught.value.code == "target.name"
+
+
+def test_a_folder_that_is_there_is_left_alone(scorer, tmp_path):
+    context = render(scorer, tmp_path)
+    with pytest.raises(Refused):
+        render(scorer, tmp_path)
+    assert (context.path / "Dockerfile").is_file()
+    assert not list(tmp_path.glob(".context-*"))
+
+
+def test_the_lock_of_a_local_service_is_that_of_the_image(scorer, tmp_path):
+    assert merged_lock(read_envelope(scorer), find_target("service")) == render(scorer, tmp_path).lock
