@@ -11,7 +11,6 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -61,13 +60,13 @@ def main() -> None:
     quietly = ("--quiet", "--constraint", str(tested_versions()))
     run('pip install ".[uv]"', *quietly, cwd=CHECKOUT)
 
-    say("Start a project and train its model on the flights that left New York in 2013")
+    say("Start a project and train its model on real flights")
     run("envelope new flights", cwd=SCRATCH)
     run("pip install -r requirements.txt", *quietly, cwd=project)
     run("python train.py", cwd=project)
 
     say("Pack: the model, its signature, code, pinned packages and samples; then prove it in a clean room")
-    pack = "envelope pack model.pkl --input samples.parquet --method predict --method predict_proba --name flights"
+    pack = "envelope pack model.pkl --input samples.parquet --name flights"
     sealed = Path(project, run(pack, cwd=project, keep=True).strip()).name
     print(sealed)
 
@@ -114,34 +113,29 @@ def run(command: str, *unseen: str, cwd: Path, keep: bool = False) -> str:
 @contextlib.contextmanager
 def serving(sealed: str, project: Path) -> Iterator[str]:
     """Serve on a free port for as long as the block lasts, and stop the service as Ctrl-C would."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = f"envelope serve {sealed} --port {port}"
-    print(f"$ {command} &", flush=True)
+    command = f"envelope serve {sealed} --port 0"
+    print(f"$ {command}", flush=True)
     service = subprocess.Popen(
-        shlex.split(command), cwd=project, env=ENVIRON, stdin=subprocess.DEVNULL, start_new_session=True
+        shlex.split(command),
+        cwd=project,
+        env=ENVIRON,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     try:
-        address = f"http://127.0.0.1:{port}"
-        wait_until_ready(address, service)
+        # The address is all that `serve` writes to standard output, as soon as the service is ready.
+        address = service.stdout.readline().strip() if service.stdout else ""
+        if not address:
+            print(f"\nThe demo ends here: `{command}` failed.", file=sys.stderr)
+            sys.exit(service.wait() or 1)
         yield address
     finally:
         stop(service)
 
 
-def wait_until_ready(address: str, service: subprocess.Popen[bytes]) -> None:
-    """Wait until the service answers its readiness probe. The first time it makes its clean room, a minute or so."""
-    deadline = time.monotonic() + 300
-    while service.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/readyz", timeout=5):
-            return
-        time.sleep(0.2)
-    print("\nThe demo ends here: the service did not become ready.", file=sys.stderr)
-    sys.exit(service.returncode or 1)
-
-
-def stop(service: subprocess.Popen[bytes]) -> None:
+def stop(service: subprocess.Popen[str]) -> None:
     """Interrupt the service and whatever it started; kill what is left after ten seconds."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(service.pid, signal.SIGINT)
@@ -157,7 +151,6 @@ def ask(address: str, flights: list[dict[str, Any]]) -> None:
     question = json.dumps({"X": flights}).encode()
     late = post(f"{address}/predict", question)
     probabilities = post(f"{address}/predict_proba", question)
-    print(f"\nPOST {address}/predict_proba")
     for flight, is_late, (_, probability) in zip(flights, late, probabilities, strict=True):
         print(f"\n  {in_words(flight)}")
         print(f"  15 minutes late or more? {'Yes' if is_late else 'No'}: the model says {probability:.0%}.")
@@ -199,7 +192,7 @@ def clock(time_of_day: int) -> str:
 
 def engine_reachable() -> bool:
     """Say whether a Docker Engine answers, as the tool would ask it."""
-    ping = [ENVIRONMENT / "bin" / "python", "-c", "import docker; docker.from_env(timeout=5).ping()"]
+    ping = [str(ENVIRONMENT / "bin" / "python"), "-c", "import docker; docker.from_env(timeout=5).ping()"]
     return subprocess.run(ping, env=ENVIRON, capture_output=True, check=False).returncode == 0
 
 
