@@ -394,3 +394,17 @@ def test_without_a_lock_the_missing_proof_is_said(tmp_path):
     said = []
     packed(shop(tmp_path), tmp_path / "out", report=said.append)
     assert [event for event in said if isinstance(event, Note)]
+
+
+def test_a_manifest_that_was_written_anew_is_found_out(tmp_path, envelope):
+    from model_envelope.runtime import manifest
+
+    path = packed(shop(tmp_path), tmp_path / "out").path
+    assert "as sealed" in envelope("verify", path).stdout
+    code = path / "code" / "prices.py"
+    code.chmod(0o644)
+    code.write_text("def base(item):\n    return 0.0\n")
+    assert "code/prices.py" in envelope("verify", path, code=3).stderr
+    (path / manifest.NAME).chmod(0o644)
+    (path / manifest.NAME).write_bytes(manifest.compose(path))
+    assert manifest.NAME in envelope("verify", path, code=3).stderr

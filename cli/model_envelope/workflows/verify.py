@@ -14,6 +14,7 @@ from model_envelope.runtime.errors import EnvelopeError, Problem
 from model_envelope.runtime.reading import EnvelopeFiles, read_envelope
 from model_envelope.runtime.replay import MethodReplay
 from model_envelope.store import trust as store_trust
+from model_envelope.store.ledger import read_ledger
 from model_envelope.workflows.replaying import disagreement, replay_with
 
 
@@ -77,6 +78,11 @@ def verify(
             report(Done("files", "Hashed the files"))
             return _result(envelope.resolve(), different)
     files = read_envelope(envelope)
+    sealed = {entry["digest"] for entry in read_ledger(files.path).sealed}
+    if sealed and files.digest not in sealed:
+        # Whoever changes a file and writes the manifest anew makes another envelope, which the ledger does not know.
+        report(Done("files", "Hashed the files"))
+        return _result(files.path, manifest.Differences((), (), (manifest.NAME,)))
     result = _result(files.path, manifest.Differences((), (), ()))
     report(Done("files", f"{result.files} files are as sealed"))
     here: tuple[MethodReplay, ...] = ()
