@@ -100,6 +100,15 @@ def test_uv_is_given_the_main_index_first():
     assert IndexSettings().uv_environment({}) == {}
 
 
+def test_proxy_and_patience_are_handed_over(home):
+    proxy = "http://me:hunter22@proxy:3128"
+    alone = {**home, "PIP_CONFIG_FILE": os.devnull}
+    settings = IndexSettings.from_environment({**alone, "PIP_PROXY": proxy, "PIP_DEFAULT_TIMEOUT": "180"})
+    assert settings.uv_environment({}) == {"HTTPS_PROXY": proxy, "HTTP_PROXY": proxy, "UV_HTTP_TIMEOUT": "180"}
+    assert settings.pip_environment() == {"PIP_PROXY": proxy, "PIP_TIMEOUT": "180"}
+    assert settings.redact("with hunter22") == "with ****"
+
+
 def test_what_the_user_set_for_uv_stays():
     settings = IndexSettings("https://main/simple", find_links=("/w",))
     given = settings.uv_environment({"UV_INDEX_URL": "https://own/simple", "UV_FIND_LINKS": "/own"})

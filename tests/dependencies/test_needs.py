@@ -177,7 +177,7 @@ def test_editable_installs_are_local_code(crowd, tmp_path):
     found = needs(crowd, "our_models.Model")
     assert found.local == (LocalModule("our_models", project / "src" / "our_models"),)
     assert set(kept(found)) == {"scipy"}
-    assert "our-models" in dropped(found)
+    assert dropped(found)["our-models"] == "its code travels with the model"
 
 
 def test_editable_installs_by_a_table_are_found(crowd, tmp_path):
@@ -226,6 +226,32 @@ def test_tools_are_dropped_only_where_code_can_do_without(crowd, tmp_path):
     assert dropped(soft)["pytest"] == ("a test tool, and local code can do without it (code/soft.py imports pytest)")
     assert set(kept(needs(crowd, "hard.f", roots=[tmp_path]))) == {"pytest"}
     assert set(kept(needs(crowd, "pytest.Thing", "soft.f", roots=[tmp_path]))) == {"pytest"}
+
+
+def test_imports_in_code_that_travels_by_value_count(crowd, tmp_path):
+    (tmp_path / "mine.py").write_text("import torch\n")
+    loaded = {name: str(crowd.folder / name / "__init__.py") for name in ("pandas", "numpy", "pyarrow")}
+    names = ["pandas", "scipy.stats", "mine", "six", "json", "x y", "<lambda>"]
+    found = needs(crowd, roots=[tmp_path], loaded={**loaded, "mine": str(tmp_path / "mine.py")}, code_names=names)
+    # `six` may be a variable: nothing of that name was loaded.
+    assert kept(found) == {
+        "pandas": ("pickle: code in it imports pandas",),
+        "scipy": ("pickle: code in it imports scipy.stats",),
+        "torch": ("code/mine.py imports torch",),
+    }
+
+
+def test_made_up_files_of_loaded_modules_mislead_nobody(crowd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "_ops.py").write_text("")
+    loaded = {
+        "torch": str(crowd.folder / "torch" / "__init__.py"),
+        "torch.ops": "_ops.py",
+        "torch.made": "/build/somewhere/torch/made.py",
+    }
+    found = needs(crowd, "torch.ops.thing", "torch.made.thing", loaded=loaded)
+    assert found.local == ()
+    assert set(kept(found)) == {"torch"}
 
 
 def test_rules_replace_and_keep(crowd):

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,28 @@ def test_what_a_killed_process_left_is_made_anew(installer, lock, wheelhouse, le
     assert ask(again, "import first; print(first.VERSION)") == "1.0"
 
 
+def be_killed_half_way(lock, index):
+    made = rooms._make
+
+    def make_and_die(*args, **kwargs):
+        made(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    rooms._make = make_and_die
+    clean_room(lock, python=PYTHON, index=index)
+
+
+def test_a_room_is_made_anew_after_a_kill(installer, lock, wheelhouse):
+    victim = multiprocessing.get_context("fork").Process(target=be_killed_half_way, args=(lock, wheelhouse.index))
+    victim.start()
+    victim.join(60)
+    assert victim.exitcode == -signal.SIGKILL
+    assert len(rooms_made()) == 1
+    room = clean_room(lock, python=PYTHON, index=wheelhouse.index)
+    assert not room.cached
+    assert clean_room(lock, python=PYTHON, index=wheelhouse.index).cached
+
+
 def test_a_file_with_another_hash_is_not_installed(installer, lock, wheelhouse):
     wrong = Lock((Pin("second", "2.0", ("sha256:" + "0" * 64,)),))
     for _ in range(2):
@@ -147,6 +170,14 @@ def test_an_interrupt_leaves_nothing(installer, lock, wheelhouse, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         clean_room(lock, python=PYTHON, index=wheelhouse.index)
     assert rooms_made() == []
+
+
+def test_an_interpreter_may_be_named_from_the_current_folder(installer, lock, wheelhouse, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(PYTHON.resolve())
+    monkeypatch.chdir(tmp_path)
+    room = clean_room(lock, python=Path("bin/python"), index=wheelhouse.index)
+    assert ask(room, "import first; print(first.VERSION)") == "1.0"
 
 
 def test_an_interpreter_that_is_not_there_is_told(installer, lock, tmp_path):

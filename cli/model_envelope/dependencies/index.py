@@ -27,7 +27,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/\s@'\"]+@")
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """Index, extra indexes, folders of wheels, trusted hosts and certificate authorities.
+    """Index, extra indexes, folders of wheels, trusted hosts, certificate authorities, proxy, seconds to wait.
 
     URLs may carry credentials: they are handed to programs through their environment, and everything that is shown to
     a user goes through :meth:`redact`. ``index_url`` is None where nothing names one: the public index.
@@ -39,6 +39,8 @@ class IndexSettings:
     trusted_hosts: tuple[str, ...] = ()
     ca_bundle: Path | None = None
     no_index: bool = False
+    proxy: str | None = None
+    timeout: str | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> IndexSettings:
@@ -55,6 +57,8 @@ class IndexSettings:
             find_links=tuple(_absolute(link) for link in values.get("find-links", "").split()),
             trusted_hosts=tuple(values.get("trusted-host", "").split()),
             ca_bundle=Path(certificates).expanduser().absolute() if certificates else None,
+            proxy=values.get("proxy") or None,
+            timeout=values.get("timeout") or values.get("default-timeout") or None,
             no_index=values.get("no-index", "").lower() in ("1", "true", "yes", "y", "on", "t"),
         )
 
@@ -79,6 +83,8 @@ class IndexSettings:
             "PIP_FIND_LINKS": " ".join(self.find_links),
             "PIP_TRUSTED_HOST": " ".join(self.trusted_hosts),
             "PIP_CERT": str(self.ca_bundle or ""),
+            "PIP_PROXY": self.proxy or "",
+            "PIP_TIMEOUT": self.timeout or "",
             "PIP_NO_INDEX": "1" if self.no_index else "",
         }
         return {name: value for name, value in variables.items() if value}
@@ -119,6 +125,10 @@ class IndexSettings:
             given["UV_INSECURE_HOST"] = " ".join(self.trusted_hosts)
         if self.ca_bundle:
             given["SSL_CERT_FILE"] = str(self.ca_bundle)
+        if self.proxy:
+            given |= {"HTTPS_PROXY": self.proxy, "HTTP_PROXY": self.proxy}
+        if self.timeout:
+            given["UV_HTTP_TIMEOUT"] = self.timeout
         return {name: value for name, value in given.items() if not own.get(name)}
 
     def local_folders(self) -> tuple[Path, ...]:
@@ -137,7 +147,7 @@ class IndexSettings:
 
     def _secrets(self) -> set[str]:
         found: set[str] = set()
-        for url in (self.index_url or "", *self.extra_index_urls, *self.find_links):
+        for url in (self.index_url or "", *self.extra_index_urls, *self.find_links, self.proxy or ""):
             userinfo = urlsplit(url).netloc.rpartition("@")[0]
             user, _, password = userinfo.partition(":")
             # A user name alone is a token; beside a password it is a word that may stand anywhere (`admin`).

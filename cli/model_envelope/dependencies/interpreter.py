@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -36,12 +37,21 @@ class Interpreter:
         return f"{self.implementation} {self.version} on {self.platform}"
 
 
+def located(python: Path) -> Path:
+    """Give the interpreter's path from the root, so that it is the same one from any folder. Links are kept."""
+    if len(python.parts) > 1:
+        return python.absolute()
+    found = shutil.which(python)
+    return Path(found) if found else python
+
+
 @lru_cache(maxsize=32)
 def describe(python: Path) -> Interpreter:
     """Ask an interpreter what it is. Asks once; the one that runs this tool is not started again.
 
     Raises :class:`ToolMissing` where there is no such program, :class:`ToolFailed` where it is no Python.
     """
+    python = located(python)
     if python == Path(sys.executable):
         version = ".".join(map(str, sys.version_info[:3]))
         return Interpreter(python, version, sys.implementation.name, sysconfig.get_platform())

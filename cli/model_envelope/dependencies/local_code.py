@@ -133,14 +133,16 @@ class LocalCode:
     def _where_loaded(self, module: str) -> Path | None:
         prefix = module
         while prefix:
-            if file := self._loaded.get(prefix):
+            # Some libraries give modules that they make up a file name that leads nowhere.
+            if (file := self._loaded.get(prefix)) and Path(file).is_absolute():
                 return Path(file) if prefix == module else _file_of_part(module, prefix, Path(file))
             prefix = prefix.rpartition(".")[0]
         return None
 
     def _is_installed(self, module: str, file: Path) -> bool:
         inside = any(folder in self._installed.locations for folder in file.parents)
-        return (inside or bool(_INSTALLED_FOLDERS & set(file.parts))) and bool(self._installed.owners(module))
+        inside = inside or bool(_INSTALLED_FOLDERS & set(file.parts)) or not file.exists()
+        return inside and bool(self._installed.owners(module))
 
 
 def follow(code: LocalCode, start: Iterable[LocalFile]) -> Iterator[tuple[LocalFile, Import, str]]:

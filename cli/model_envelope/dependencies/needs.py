@@ -91,13 +91,15 @@ def find_needs(
     local_roots: Sequence[Path],
     rules: Rules | None = None,
     main: Path | None = None,
+    code_names: Iterable[str] = (),
 ) -> Needs:
     """Find what a model needs.
 
     ``scan_globals`` are (module, name) as the opcodes name them, with an empty name for a whole module.
     ``loaded_modules`` maps the modules that loading and answering imported to their files. ``flavors`` are the modules
     that the signature's values are made by. ``main`` is the script that stands for ``__main__``: local code whose
-    imports count.
+    imports count. ``code_names`` are the names in code that the pickle carries by value: such a name counts as imported
+    where it is dotted or a module of that name was loaded.
 
     Raises :class:`InvalidInput` (``needs.unknown-module``, with all of them) where something that the pickle or the
     signature names belongs to no distribution, is not Python's own, and is in none of the local folders.
@@ -108,6 +110,9 @@ def find_needs(
     named = sorted(set(scan_globals))
     findings = _Findings()
     start = _first_hand(named, sorted(set(flavors)), installed, code, findings, main)
+    for module in sorted(set(code_names)):
+        if all(part.isidentifier() for part in module.split(".")) and ("." in module or module in loaded_modules):
+            start += _imported_by_value(module, installed, code, findings)
     for module in code.loaded():
         start += code.find(module) or ()
         findings.local |= {found for found in (code.top_level(module),) if found}
@@ -165,6 +170,19 @@ def _first_hand(
     return start
 
 
+def _imported_by_value(
+    module: str, installed: Installed, code: LocalCode, findings: _Findings
+) -> tuple[LocalFile, ...]:
+    if code.is_standard(module):
+        return ()
+    if (local := code.top_level(module)) is not None:
+        if local.path.exists():
+            findings.local.add(local)
+        return code.find(module) or ()
+    findings.add(installed.owners(module), Evidence(module, f"pickle: code in it imports {module}"))
+    return ()
+
+
 def _follow_local_code(start: Sequence[LocalFile], installed: Installed, code: LocalCode, findings: _Findings) -> None:
     told: set[tuple[Path, str]] = set()
     for file, found, module in follow(code, start):
@@ -200,14 +218,14 @@ def _decide(findings: _Findings, loaded_modules: Mapping[str, str | None], insta
         kept[name] = Kept(name, distribution.version, told)
     brought = _brought_along(kept, installed)
     imported = {owner for module in loaded_modules for owner in installed.owners(module)}
-    carried = {module.name for module in findings.local}
+    carried = {module.path for module in findings.local}
     for key, distribution in installed.distributions.items():
         if key in kept or key in reasons:
             continue
         if key == _SELF:
             reasons[key] = "packs the model; the model does not use it"
         elif distribution.editable:
-            used = any(name in carried for name in distribution.top_level)
+            used = any(distribution.project in path.parents for path in carried)
             reasons[key] = "its code travels with the model" if used else "not used by the model"
         elif key in brought:
             reasons[key] = f"comes with {brought[key]}"

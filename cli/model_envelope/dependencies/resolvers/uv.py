@@ -9,6 +9,7 @@ from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sd
 from packaging.version import InvalidVersion
 
 from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.interpreter import located
 from model_envelope.dependencies.programs import find_uv
 from model_envelope.dependencies.resolvers.base import LockRequest, Symptoms
 from model_envelope.foundation import process
@@ -64,7 +65,7 @@ class Uv:
             (folder / "requirements.in").write_bytes(request.requirements)
             (folder / "constraints.txt").write_bytes(request.constraint_lines())
             finished = process.run(
-                [uv, *_COMPILE.split(), "--python", request.python],
+                [uv, *_COMPILE.split(), "--python", located(request.python)],
                 cwd=folder,
                 env=process.environment({"VIRTUAL_ENV": None, **request.index.uv_environment()}),
                 timeout=TIMEOUT,
