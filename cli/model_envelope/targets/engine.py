@@ -42,9 +42,13 @@ class Container:
     def follow(self) -> Iterator[str]:
         """Give each line that it says until it ends."""
         rest = b""
-        for chunk in self.handle.logs(stream=True, follow=True):
-            *lines, rest = (rest + chunk).split(b"\n")
-            yield from (line.decode("utf-8", "replace") for line in lines)
+        stream = self.handle.logs(stream=True, follow=True)
+        try:
+            for chunk in stream:
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode("utf-8", "replace") for line in lines)
+        finally:
+            stream.close()
 
 
 class Engine:
@@ -63,10 +67,13 @@ class Engine:
         import docker
 
         host = os.environ.get("DOCKER_HOST") or _context_host()
+        client = None
         try:
             client = docker.DockerClient(base_url=host, timeout=TIMEOUT) if host else docker.from_env(timeout=TIMEOUT)
             client.ping()
-        except (docker.errors.DockerException, ValueError) as error:
+        except (docker.errors.DockerException, OSError, ValueError) as error:
+            if client is not None:
+                client.close()
             raise ToolMissing(
                 f"no Docker Engine answers at {host or 'the default address'}",
                 code="engine.unreachable",

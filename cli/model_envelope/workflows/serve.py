@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 import subprocess
 import threading
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from model_envelope.foundation import carrying, process
-from model_envelope.foundation.errors import ToolFailed
+from model_envelope.foundation.errors import InvalidInput, ToolFailed
 from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.progress import Done, Report, Started, silent
 from model_envelope.runtime.errors import from_document
@@ -71,10 +73,35 @@ def serve(
     use (``serve.port-in-use``), a model that cannot be loaded, answers that are not the sealed ones.
     """
     files, target = verified(envelope, report), find_target("service")
+    check_address(host, port)
     if place is Place.DOCKER:
         return _in_docker(files, host, port, base_image, ready, log, report)
     store_trust.require(files, trusted=trust)
     return _in_process(files, target, host, port, python, ready, log, report)
+
+
+def check_address(host: str, port: int) -> None:
+    """Try to listen on an address, so that one that is taken is told before anything takes time.
+
+    Raises :class:`InvalidInput` (``serve.port-in-use``, ``serve.address``).
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise InvalidInput(
+                    f"port {port} on {host} is in use",
+                    code="serve.port-in-use",
+                    hint="end what listens there, or name another port with --port (0 takes any free one)",
+                ) from None
+            raise InvalidInput(
+                f"cannot listen on {host}, port {port}: {error.strerror}",
+                code="serve.address",
+                hint="name an address of this machine with --host and a free port with --port",
+            ) from None
 
 
 def _in_process(
@@ -109,10 +136,8 @@ def _in_process(
             command, variables = (str(python), "-B", *words), process.environment()
         report(Started("serve", "Loading the model"))
         child = process.start(command, env=variables)
-        try:
+        with child:  # closes its pipes
             return _attend(child, files, ready, log, report)
-        finally:
-            process.stop(child)
 
 
 def _attend(
@@ -132,20 +157,22 @@ def _attend(
 
     reader = threading.Thread(target=read_log, daemon=True)
     reader.start()
-    # The service closes its standard output after the one line that it has for us.
-    raw = child.stdout.read()
-    event = _event(raw)
-    if event.get("event") == "ready":
-        result = ServeResult(event["url"], files.digest, Place.PROCESS, tuple(files.signature.methods))
-        report(Done("serve", f"Serving at {result.url}"))
-        ready(result)
-        with suppress(KeyboardInterrupt):
-            child.wait()
-            raise _ended(child.returncode, said)
-        _end(child)
-        return result
-    child.wait()
-    reader.join(process.GRACE)
+    try:
+        # The service closes its standard output after the one line that it has for us.
+        event = _event(child.stdout.read())
+        if event.get("event") == "ready":
+            result = ServeResult(event["url"], files.digest, Place.PROCESS, tuple(files.signature.methods))
+            report(Done("serve", f"Serving at {result.url}"))
+            ready(result)
+            try:
+                child.wait()
+            except KeyboardInterrupt:
+                _end(child)
+                return result
+        child.wait()
+    finally:
+        process.stop(child)
+        reader.join(process.GRACE)
     if "error" in event:
         raise from_document(event["error"])
     raise _ended(child.returncode, said)

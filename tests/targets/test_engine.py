@@ -1,0 +1,244 @@
+"""Images and containers, for real."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from handmade import SCORER, SCORER_METHODS, SCORER_SAMPLES, make_envelope, seal
+
+from model_envelope.foundation.errors import Answered, InvalidInput, ToolFailed, ToolMissing
+from model_envelope.runtime.errors import ModelFailed
+from model_envelope.runtime.reading import read_envelope
+from model_envelope.targets import engine as engines
+from model_envelope.targets.building import BuildKit, Classic, choose_builder
+from model_envelope.targets.engine import Engine
+from model_envelope.workflows.build import build
+from model_envelope.workflows.serve import Place, serve
+
+pytestmark = [pytest.mark.engine, pytest.mark.network, pytest.mark.xdist_group("engine")]
+
+LOOK = """
+import importlib.util, json, os
+tools = [name for name in ("pip", "typer", "cookiecutter", "docker", "packaging") if importlib.util.find_spec(name)]
+print(json.dumps([os.getuid(), os.getgid(), tools, sorted(os.listdir("/opt/model/lib/model_envelope"))]))
+"""
+COMMAND = Path(sys.executable).with_name("envelope")
+
+
+@pytest.fixture
+def engine():
+    found = Engine.connect()
+    before = leftovers(found)
+    yield found
+    assert leftovers(found) == before, "a container or a temporary name stayed behind"
+    found.close()
+
+
+def leftovers(engine):
+    containers = engine.client.containers.list(all=True, filters={"label": "io.modelenvelope.started-by"})
+    names = [tag for image in engine.client.images.list() for tag in image.tags if tag.startswith("envelope-build/")]
+    return sorted(item.id for item in containers), sorted(names)
+
+
+@pytest.fixture
+def name(engine):
+    """The name of an image that is gone afterwards."""
+    name = f"envelope-test/scorer:{os.getpid()}"
+    yield name
+    engine.forget(name)
+
+
+def test_an_image_answers_as_sealed_and_carries_nothing_of_the_toolchain(tmp_path, engine, name):
+    result = build(make_envelope(tmp_path), image=name)
+    assert [(item.method, item.agrees) for item in result.replays] == [
+        ("predict", True),
+        ("greet", True),
+        ("later", True),
+    ]
+    assert engine.client.images.get(name).id == result.id
+    labels = engine.labels(name)
+    assert labels["io.modelenvelope.digest"] == result.digest
+    listing = engine.client.containers.run(name, ["-c", LOOK], entrypoint="/opt/venv/bin/python", remove=True)
+    user, group, tools, carried = json.loads(listing)
+    assert (user, group, tools) == (10001, 0, [])
+    assert carried == ["__init__.py", "__pycache__", "runtime", "serving"]
+    said = engine.client.containers.run(
+        name,
+        ["-c", "sha256sum -c --quiet MANIFEST.sha256 && echo whole"],
+        entrypoint="/bin/sh",
+        working_dir="/opt/model/envelope",
+        user="4242:0",
+        network_mode="none",
+        remove=True,
+    )
+    assert said == b"whole\n"
+
+
+def test_a_build_that_changes_nothing_is_cached(tmp_path, engine, name):
+    envelope = make_envelope(tmp_path)
+    first = build(envelope, image=name)
+    second = build(envelope, image=name)
+    assert first.id == second.id
+
+
+def test_the_container_stops_at_once_and_shows_its_health(tmp_path, engine, name):
+    build(make_envelope(tmp_path), image=name)
+    with engine.running(name) as container:
+        assert container.handle.attrs["HostConfig"]["ReadonlyRootfs"] is True
+        until = time.monotonic() + 30
+        while engine.client.api.inspect_container(container.handle.id)["State"]["Health"]["Status"] != "healthy":
+            assert time.monotonic() < until, container.log()
+            time.sleep(0.5)
+        began = time.monotonic()
+        container.handle.stop(timeout=10)
+        assert time.monotonic() - began < 5
+        assert container.exit_code() == 0
+
+
+def test_answers_that_differ_give_no_name(tmp_path, engine, name):
+    wrong = {**SCORER_SAMPLES, "greet": ({"name": "you"}, "goodbye you")}
+    with pytest.raises(Answered) as caught:
+        build(make_envelope(tmp_path, SCORER, SCORER_METHODS, wrong), image=name)
+    assert caught.value.code == "build.differs"
+    assert "goodbye you" in str(caught.value)
+    assert engine.labels(name) is None
+
+
+def test_a_tampered_envelope_is_refused_before_anything_runs(tmp_path, engine, name):
+    envelope = make_envelope(tmp_path)
+    (envelope / "model" / "model.pkl").write_bytes(b"cos\nsystem\n")
+    with pytest.raises(Answered) as caught:
+        build(envelope, image=name)
+    assert [problem.path for problem in caught.value.problems] == ["model/model.pkl"]
+    assert engine.labels(name) is None
+
+
+def test_a_model_that_cannot_be_loaded_is_told_with_its_log(tmp_path, engine, name):
+    envelope = make_envelope(tmp_path)
+    next((envelope / "code").iterdir()).write_text("import not_there_at_all\n")
+    seal(envelope)
+    with pytest.raises(ModelFailed) as caught:
+        build(envelope, image=name)
+    assert caught.value.code == "build.not-ready"
+    assert "not_there_at_all" in caught.value.detail
+    assert engine.labels(name) is None
+
+
+def test_a_base_with_another_python_is_said(tmp_path, engine, name):
+    with pytest.raises(ToolFailed) as caught:
+        build(make_envelope(tmp_path, python="3.12"), image=name)
+    assert caught.value.code == "build.base-python"
+    assert "needs 3.12" in caught.value.message
+
+
+def test_a_base_that_is_not_there_is_said(tmp_path, engine, name):
+    with pytest.raises(ToolFailed) as caught:
+        build(make_envelope(tmp_path), image=name, base_image="envelope-test/no-such-base:1")
+    assert caught.value.code == "build.base-image"
+    assert "--base-image" in caught.value.hint
+
+
+def test_a_bad_name_is_refused_before_the_build(tmp_path, engine):
+    with pytest.raises(InvalidInput) as caught:
+        build(make_envelope(tmp_path), image="Not A Name")
+    assert caught.value.code == "build.image-name"
+
+
+@pytest.fixture
+def no_dangling(engine):
+    """The classic builder keeps its first stage as a nameless image, to build from again."""
+    before = {image.id for image in engine.client.images.list(filters={"dangling": True})}
+    yield
+    for image in engine.client.images.list(filters={"dangling": True}):
+        if image.id not in before:
+            engine.forget(image.id)
+
+
+def test_the_classic_builder_builds_the_same(tmp_path, engine, no_dangling, name, monkeypatch):
+    monkeypatch.setattr("model_envelope.targets.building.buildkit_client", lambda: None)
+    assert isinstance(choose_builder(engine), Classic)
+    events = []
+    result = build(make_envelope(tmp_path), image=name, report=events.append)
+    assert all(item.agrees for item in result.replays)
+    assert any("no BuildKit" in event.text for event in events)
+    history = json.dumps(engine.client.images.get(name).history())
+    assert "wheelhouse" not in history
+
+
+def test_secrets_reach_the_build_and_stay_nowhere(tmp_path, engine, name, monkeypatch):
+    if not isinstance(choose_builder(engine), BuildKit):
+        pytest.fail("this machine must have a docker command that drives BuildKit")
+    marker = "s3cret-marker"
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"https://user:{marker}@127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    try:
+        build(make_envelope(tmp_path), image=name)
+        said = ""
+    except ToolFailed as error:
+        said = str(error)
+    assert marker not in said
+    image = engine.labels(name)
+    if image is not None:
+        inspected = json.dumps([engine.client.images.get(name).attrs, engine.client.images.get(name).history()])
+        assert marker not in inspected
+
+
+def test_an_interrupted_build_leaves_nothing(tmp_path, engine, name):
+    envelope = make_envelope(tmp_path)
+    process = subprocess.Popen(
+        [COMMAND, "build", envelope, "-t", name],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    time.sleep(2.5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode in {130, 0}, said
+    if process.returncode:
+        assert engine.labels(name) is None
+
+
+def test_serve_in_docker_builds_once_and_removes_its_container(tmp_path, engine):
+    envelope = make_envelope(tmp_path)
+    files = read_envelope(envelope)
+    image = f"scorer:{files.short_digest}"
+    seen = []
+
+    def ready(result):
+        with urllib.request.urlopen(f"{result.url}/later", b'{"x": 1}') as response:
+            seen.append(json.load(response))
+        raise KeyboardInterrupt
+
+    try:
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                serve(envelope, place=Place.DOCKER, port=0, ready=ready)
+        assert seen == [2, 2]
+    finally:
+        engine.forget(image)
+
+
+def test_without_an_engine_the_folder_is_kept_with_the_command(tmp_path, monkeypatch):
+    envelope = make_envelope(tmp_path)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        with pytest.raises(ToolMissing) as caught:
+            build(envelope, image="scorer:1")
+    assert caught.value.code == "engine.unreachable"
+    kept = tmp_path / f"scorer-{read_envelope(envelope).short_digest}-service"
+    assert (kept / "Dockerfile").is_file()
+    assert f"docker build --tag scorer:1 {kept}" in caught.value.hint
+
+
+def test_an_engine_is_found_where_docker_host_says(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "nonsense")
+    with pytest.raises(ToolMissing):
+        engines.Engine.connect()
