@@ -31,7 +31,14 @@ def test_locks_the_closure_at_the_versions_of_the_environment(resolver, wheelhou
     lock = resolver.lock(
         request(
             ["model-maths==1.5"],
-            {"model-maths": "1.5", "small-arrays": "1.1+cpu", "setuptools": "80.0", "unrelated": "3.0", "gone": "9"},
+            {
+                "model-maths": "1.5",
+                "small-arrays": "1.1+cpu",
+                "setuptools": "80.0",
+                "unrelated": "3.0",
+                "gone": "9",
+                "odd": "1.0-beta-x",
+            },
             index=wheelhouse.index,
         )
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.foundation.errors import ToolFailed, Unsolvable
@@ -32,8 +33,13 @@ class LockRequest:
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def constraint_lines(self) -> bytes:
-        """Write the constraints as a requirements file, sorted."""
-        return "".join(f"{name}=={version}\n" for name, version in sorted(self.constraints.items())).encode()
+        """Write the constraints as a requirements file, sorted.
+
+        A version that is none by PEP 440 (some systems' packages have such) is left out: it would make the resolver
+        refuse all of them, and no index can have it.
+        """
+        valid = {name: version for name, version in self.constraints.items() if _is_version(version)}
+        return "".join(f"{name}=={version}\n" for name, version in sorted(valid.items())).encode()
 
     def requirement_names(self) -> tuple[str, ...]:
         """Give the canonical names of the direct needs."""
@@ -98,6 +104,14 @@ class Symptoms:
             detail=detail,
             hint="`--no-lock` packs without a lock, and `envelope lock` makes it later",
         )
+
+
+def _is_version(text: str) -> bool:
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
 
 
 def _without_tracebacks(said: str, lines: int = 30) -> str:
