@@ -1,13 +1,15 @@
 """The road from pickle to container, once for each folder beside this file that holds a ``case.py``.
 
 A case names its methods, the files that it makes and a function ``make`` which makes them; ``check`` asks the running
-container what the sealed samples do not.
+container what the sealed samples do not. A case may have a ``SCRIPT`` that seals the same model from Python, and prints
+the envelope's path at the end.
 """
 
 import importlib.util
 import json
 import shutil
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,13 +20,23 @@ from types import ModuleType
 import pytest
 
 HERE = Path(__file__).parent
-CASES = sorted(path.parent.name for path in HERE.glob("*/case.py"))
 
 
-def each_case(test):
+def load(path: Path) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(f"case_{path.parent.name}", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+CASES = {path.parent.name: load(path) for path in sorted(HERE.glob("*/case.py"))}
+SCRIPTED = [name for name, case in CASES.items() if hasattr(case, "SCRIPT")]
+
+
+def each(names):
     """All stages of a case run in one worker, one after another: its model is trained and locked once."""
-    cases = [pytest.param(name, marks=pytest.mark.xdist_group(f"e2e-{name}")) for name in CASES]
-    return pytest.mark.parametrize("case", cases, indirect=True, scope="session")(test)
+    cases = [pytest.param(name, marks=pytest.mark.xdist_group(f"e2e-{name}")) for name in names]
+    return pytest.mark.parametrize("case", cases, indirect=True, scope="session")
 
 
 @dataclass(frozen=True)
@@ -41,11 +53,8 @@ class Made:
 
 @pytest.fixture(scope="session")
 def case(request, tmp_path_factory, envelope) -> Made:
-    path = HERE / request.param / "case.py"
-    specification = importlib.util.spec_from_file_location(f"case_{request.param}", path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return Made(module, module.make(tmp_path_factory.mktemp(request.param), envelope))
+    found = CASES[request.param]
+    return Made(found, found.make(tmp_path_factory.mktemp(request.param), envelope))
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +69,7 @@ def pack_plainly(envelope, case: Made, into: Path, **options) -> Path:
     return Path(envelope("pack", *case.arguments, "--no-lock", "--no-proof", "-o", into, **options).stdout.strip())
 
 
-@each_case
+@each(CASES)
 def test_same_content_packed_twice_is_the_same_envelope(case, tmp_path, envelope):
     first = pack_plainly(envelope, case, tmp_path / "first")
     elsewhere = tmp_path / "moved" / "project"
@@ -70,7 +79,7 @@ def test_same_content_packed_twice_is_the_same_envelope(case, tmp_path, envelope
     assert (first / "MANIFEST.sha256").read_bytes() == (second / "MANIFEST.sha256").read_bytes()
 
 
-@each_case
+@each(CASES)
 def test_sha256sum_and_verify_name_the_changed_file(case, tmp_path, envelope):
     packed = pack_plainly(envelope, case, tmp_path)
     sha256sum = ["sha256sum", "--check", "--quiet", "MANIFEST.sha256"]
@@ -87,13 +96,29 @@ def test_sha256sum_and_verify_name_the_changed_file(case, tmp_path, envelope):
     assert f"model/{model.name}" in done.stdout + done.stderr
 
 
-@each_case
+@each(CASES)
 @pytest.mark.network
 def test_a_clean_room_gives_the_sealed_answers(case, sealed, envelope):
     envelope("verify", sealed, "--clean")
 
 
-@each_case
+@each(SCRIPTED)
+@pytest.mark.network
+def test_the_script_seals_the_same_model(case, sealed, envelope):
+    command = [sys.executable, "-W", "error", case.case.SCRIPT]
+    done = subprocess.run(command, cwd=case.folder, check=True, stdout=subprocess.PIPE, text=True, timeout=300)
+    scripted = case.folder / done.stdout.splitlines()[-1]
+    envelope("verify", scripted, "--clean")
+    for name in (
+        "signature.json",
+        "env/requirements.lock",
+        *(f"samples/{method}.output.json" for method in case.case.METHODS),
+    ):
+        assert (scripted / name).read_bytes() == (sealed / name).read_bytes()
+    case.case.check_notes(json.loads(envelope("show", scripted, "--json").stdout)["result"])
+
+
+@each(CASES)
 @pytest.mark.network
 @pytest.mark.engine
 def test_the_container_gives_the_sealed_answers(case, sealed, envelope):

