@@ -8,7 +8,8 @@ from pathlib import Path
 
 from model_envelope.foundation.errors import InvalidPickle
 from model_envelope.inspection.formats import JOBLIB, Format, recognise_format
-from model_envelope.inspection.opcodes import HIGHEST_PROTOCOL, Broken, Buffer, Global, Reading, read_opcodes
+from model_envelope.inspection.opcodes import HIGHEST_PROTOCOL, read_opcodes
+from model_envelope.inspection.reading import Broken, Buffer, Global, Reading
 
 __all__ = ["Global", "Scan", "scan_pickle"]
 
