@@ -54,6 +54,15 @@ def name(engine):
     engine.forget(name)
 
 
+def run(engine, image, words, **options) -> bytes:
+    container = engine.client.containers.run(image, words, detach=True, **options)
+    try:
+        assert container.wait()["StatusCode"] == 0, container.logs()
+        return container.logs()
+    finally:
+        container.remove(force=True)
+
+
 def test_an_image_answers_as_sealed_and_carries_nothing_of_the_toolchain(tmp_path, engine, name):
     result = build(make_envelope(tmp_path), image=name)
     assert [(item.method, item.agrees) for item in result.replays] == [
@@ -64,18 +73,18 @@ def test_an_image_answers_as_sealed_and_carries_nothing_of_the_toolchain(tmp_pat
     assert engine.client.images.get(name).id == result.id
     labels = engine.labels(name)
     assert labels["io.modelenvelope.digest"] == result.digest
-    listing = engine.client.containers.run(name, ["-c", LOOK], entrypoint="/opt/venv/bin/python", remove=True)
+    listing = run(engine, name, ["-c", LOOK], entrypoint="/opt/venv/bin/python")
     user, group, tools, carried = json.loads(listing)
     assert (user, group, tools) == (10001, 0, [])
     assert carried == ["__init__.py", "__pycache__", "runtime", "serving"]
-    said = engine.client.containers.run(
+    said = run(
+        engine,
         name,
         ["-c", "sha256sum -c --quiet MANIFEST.sha256 && echo whole"],
         entrypoint="/bin/sh",
         working_dir="/opt/model/envelope",
         user="4242:0",
         network_mode="none",
-        remove=True,
     )
     assert said == b"whole\n"
 
