@@ -17,7 +17,7 @@ define check_python
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format bench lock test-lowest clean
+.PHONY: help setup demo test check lint format bench lock pins test-lowest clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -66,6 +66,9 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --extra uv --group dev --universa
 lock: setup  ## resolve the locks in .ci/ anew
 	$(COMPILE) --output-file .ci/dev.lock
 	$(COMPILE) --output-file .ci/lowest.lock --resolution lowest-direct
+
+pins: setup  ## pin anew what images need beside a model's own packages
+	$(BIN)/python .ci/pins.py
 
 test-lowest:  ## run the tests that need no engine with the oldest versions that pyproject.toml allows
 	$(MAKE) setup VENV=.venv-lowest LOCK=.ci/lowest.lock
