@@ -124,3 +124,20 @@ def test_reads_this_environment():
     assert found.owners("numpy._core.multiarray") == ("numpy",)
     assert found.owners("dateutil.parser") == ("python-dateutil",)
     assert found.distributions["model-envelope"].editable
+
+
+def test_a_module_loaded_under_another_name_is_known_by_its_file(tmp_path):
+    package = tmp_path / "site-packages"
+    (package / "kit" / "_loss").mkdir(parents=True)
+    (package / "kit" / "__init__.py").touch()
+    extension = package / "kit" / "_loss" / "_loss.cpython-311-x86_64-linux-gnu.so"
+    extension.touch()
+    info = package / "kit-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: kit\nVersion: 1.0\n")
+    names = ["kit/__init__.py", extension.relative_to(package).as_posix()]
+    (info / "RECORD").write_text("".join(f"{name},,\n" for name in names))
+    installed = Installed.read([str(package)])
+    assert installed.real_name("_loss", str(extension)) == "kit._loss._loss"
+    assert installed.real_name("kit", str(package / "kit" / "__init__.py")) == "kit"
+    assert installed.real_name("mine", str(tmp_path / "mine.py")) == "mine"

@@ -207,6 +207,20 @@ class Installed:
             prefix = prefix.rpartition(".")[0]
         return ()
 
+    def real_name(self, module: str, file: str | None) -> str:
+        """Give the name under which a distribution installs a module that was loaded under another name.
+
+        Extension modules may call themselves by a short name: scikit-learn's ``sklearn._loss._loss`` was ``_loss`` in
+        pickles. The file that it was loaded from tells. Any other name is given back as it is.
+        """
+        if not file or module.partition(".")[0] in self._by_top_level:
+            return module
+        for folder in self.locations:
+            path = Path(file)
+            if path.is_relative_to(folder) and (real := _module_of(path.relative_to(folder).as_posix())):
+                return real if self.owners(real) else module
+        return module
+
     @cached_property
     def _regular(self) -> frozenset[str]:
         """The top-level names of one owner that are a module or a package with an ``__init__``: nobody shares those."""

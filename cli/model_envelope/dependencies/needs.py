@@ -105,6 +105,9 @@ def find_needs(
     signature names belongs to no distribution, is not Python's own, and is in none of the local folders.
     """
     filters = shipped_rules() if rules is None else rules
+    real = {module: installed.real_name(module, file) for module, file in loaded_modules.items()}
+    scan_globals = [(real.get(module, module), name) for module, name in scan_globals]
+    loaded_modules = {real[module]: file for module, file in loaded_modules.items()}
     roots = [*([main.absolute().parent] if main else []), *local_roots]
     code = LocalCode(loaded=loaded_modules, installed=installed, stdlib=stdlib, roots=roots)
     named = sorted(set(scan_globals))

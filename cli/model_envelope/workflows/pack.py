@@ -194,7 +194,8 @@ def _plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def _needs(scan: Scan, found: Found, folders: Sequence[Path], main: Path | None) -> tuple[Needs, Installed]:
     installed = Installed.read(found.interpreter.path)
     needs = find_needs(
-        scan_globals=[(item.module, item.name) for item in scan.globals],
+        scan_globals=scan.references,
+        code_names=scan.code_names,
         loaded_modules=found.modules,
         flavors=found.flavors,
         installed=installed,
@@ -248,7 +249,8 @@ def _lock(draft: Draft, needs: Needs, installed: Installed, interpreter: Path, r
     locked = resolver.lock(
         LockRequest(
             requirements=needs.requirements,
-            constraints={name: item.version for name, item in installed.distributions.items()},
+            constraints=installed.versions,
+            origins=installed.origins,
             python=interpreter,
             index=IndexSettings.from_environment(),
         )

@@ -36,8 +36,8 @@ def save_model(
     """Seal a model that is in memory, and give the sealed envelope.
 
     ``model`` is anything that can be pickled; what was defined in the script or notebook itself travels by value.
-    ``query_function`` names the method or methods that answer; ``api_input`` are sample inputs (or a dict of them,
-    keyed by parameter), ``api_output`` the model's answers to them, compared where they are given. ``lock=False`` leaves
+    ``query_function`` names the method or methods that answer. ``api_input`` are sample inputs, or a dict of them keyed
+    by parameter; ``api_output`` are the model's answers to them, compared where they are given. ``lock=False`` leaves
     the lock to a later ``envelope lock``, in CI for instance; ``prove=False`` leaves out the replay in a clean room.
 
     Raises :class:`EnvelopeError`: whatever is wrong with model, samples, names or lock. Nothing is left half-written.
