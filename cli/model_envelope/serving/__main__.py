@@ -9,6 +9,7 @@ cannot be loaded), 3 where the model does not answer its samples as it was seale
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -28,6 +29,8 @@ def main() -> None:
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     announce = claim_stdout()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what the model prints belongs between the lines of the log
     try:
         _serve(arguments, announce)
     except EnvelopeError as error:

@@ -126,7 +126,7 @@ def _plain(text: str, allowed: re.Pattern[str], what: str) -> str:
 def _normalise(folder: Path) -> None:
     """Give every file and folder one mode and one time."""
     for path in [*folder.rglob("*"), folder]:
-        path.chmod(0o755 if path.is_dir() else 0o644)
+        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
         os.utime(path, (EPOCH, EPOCH))
 
 
