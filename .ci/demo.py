@@ -113,7 +113,7 @@ def run(command: str, *unseen: str, cwd: Path, keep: bool = False) -> str:
 
 @contextlib.contextmanager
 def serving(sealed: str, project: Path) -> Iterator[str]:
-    """Serve on a free port for as long as the block lasts, and stop the service as Ctrl-C would."""
+    """Serve on a free port for as long as the block lasts."""
     command = f"envelope serve {sealed} --port 0"
     print(f"$ {command}", flush=True)
     service = subprocess.Popen(
@@ -137,9 +137,8 @@ def serving(sealed: str, project: Path) -> Iterator[str]:
 
 
 def stop(service: subprocess.Popen[str]) -> None:
-    """Interrupt the service and whatever it started; kill what is left after ten seconds."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(service.pid, signal.SIGINT)
+    """End the service and whatever it started; kill what is left after ten seconds."""
+    service.terminate()
     try:
         service.wait(timeout=10)
     except subprocess.TimeoutExpired:

@@ -6,6 +6,7 @@ A test marked ``engine`` is skipped with the reason where no Docker Engine answe
 
 import functools
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -58,6 +59,12 @@ def envelope(places: Path) -> Envelope:
         return done
 
     return run
+
+
+def pytest_configure() -> None:
+    # A shell that starts a command in the background has it ignore Ctrl-C, and so would every program under test.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
