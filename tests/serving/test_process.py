@@ -1,6 +1,7 @@
 """The service as a process: how it starts, says so, and ends."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from handmade import make_envelope
@@ -124,3 +126,17 @@ def test_answers_that_differ_end_it_with_3(tmp_path):
     assert process.returncode == 3, err
     assert out == ""
     assert "error[replay.differs]" in err
+
+
+def test_a_body_without_end_is_answered_with_413_and_not_kept(scorer):
+    with started(scorer, "--max-body", "1000000") as process:
+        url = json.loads(process.stdout.readline())["url"]
+        chunks = (b"0" * 100_000 for _ in range(500))
+        request = urllib.request.Request(f"{url}/predict", chunks, {"Transfer-Encoding": "chunked"})
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request, timeout=60)
+        assert caught.value.code == 413
+        assert json.load(caught.value)["code"] == "request.too-large"
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
+        assert peak < 100_000

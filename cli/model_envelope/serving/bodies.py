@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
 from starlette.requests import Request
 
 from model_envelope.serving.problems import HttpProblem
@@ -20,6 +24,9 @@ JSON_TYPES = frozenset(
     }
 )
 """Media types that are read as JSON, beside all that end in ``+json``."""
+
+PATIENCE = 2.0
+"""Seconds for which the rest of a body that is too large is read and thrown away."""
 
 
 def check_type(request: Request) -> None:
@@ -48,17 +55,30 @@ def _parameters(text: str) -> list[tuple[str, str, str]]:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Read a body of at most ``limit`` bytes, with or without Content-Length: else 413, as soon as it is known."""
+    """Read a body of at most ``limit`` bytes, with or without Content-Length: else 413, without keeping any of it."""
     declared = request.headers.get("content-length", "")
+    stream = request.stream()
     if declared.isdigit() and int(declared) > limit:
+        # A client that waits for leave to send its body is answered before it sends any.
+        if "expect" not in request.headers:
+            await _discard(stream)
         raise _too_large(limit)
     chunks, size = [], 0
-    async for chunk in request.stream():
+    async for chunk in stream:
         size += len(chunk)
         if size > limit:
+            await _discard(stream)
             raise _too_large(limit)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+async def _discard(stream: AsyncIterator[bytes]) -> None:
+    """Read on for a moment: a client that is still sending when the connection closes would never see the answer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            async for _ in stream:
+                continue
 
 
 def _too_large(limit: int) -> HttpProblem:
