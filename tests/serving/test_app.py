@@ -306,3 +306,14 @@ def test_what_is_not_there_is_a_problem_too(client):
     response = client.get("/predict")
     problem(response, 405, "request.method")
     assert response.headers["allow"] == "POST"
+
+
+def test_a_method_may_be_named_like_another_endpoint(tmp_path, start):
+    source = "class Model:\n    def envelope(self, x):\n        return x\n"
+    methods = {"envelope": s.Method((s.Parameter("x", s.Any()),), s.Any())}
+    client = start(make_envelope(tmp_path, source, methods, {}, name="named"))
+    assert client.post("/envelope", json={"x": [1]}).json() == [1]
+    assert client.get("/envelope").json()["name"] == "named"
+    document = client.get("/openapi.json").json()
+    validate(document)
+    assert set(document["paths"]["/envelope"]) == {"get", "post"}

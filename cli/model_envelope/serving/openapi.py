@@ -17,6 +17,10 @@ def openapi_document(envelope: EnvelopeFiles) -> Document:
     description = envelope.description
     samples = {sample.method: sample for sample in envelope.samples}
     definitions = envelope.signature.definitions
+    methods = {
+        f"/{name}": {"post": _method(name, method, samples.get(name))}
+        for name, method in envelope.signature.methods.items()
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -24,13 +28,8 @@ def openapi_document(envelope: EnvelopeFiles) -> Document:
             "version": envelope.short_digest,
             "description": description.description or f"The model `{description.name}` as a service.",
         },
-        "paths": {
-            **{
-                f"/{name}": {"post": _method(name, method, samples.get(name))}
-                for name, method in envelope.signature.methods.items()
-            },
-            **_ABOUT,
-        },
+        # A method may have the name of one of the other endpoints: they take GET, it takes POST.
+        "paths": {path: {**methods.get(path, {}), **_ABOUT.get(path, {})} for path in [*methods, *_ABOUT]},
         "components": {
             "schemas": {
                 **{component_name(name): schema_of(kind, prefix=OPENAPI) for name, kind in definitions.items()},
@@ -47,7 +46,7 @@ def _method(name: str, method: s.Method, sample: Sample | None) -> Document:
         request["example"] = sample.body
         answer["example"] = sample.answer
     return {
-        "operationId": name,
+        "operationId": f"call_{name}",
         "summary": f"Call the model's `{name}`",
         "tags": ["model"],
         "requestBody": {"required": True, "content": {"application/json": request}},
