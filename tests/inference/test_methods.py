@@ -52,7 +52,7 @@ class Odd:
         (set[int], s.Set(INTEGER)),
         (dict[str, int], s.Map(TEXT, INTEGER)),
         (Mapping[int, str], s.Map(INTEGER, TEXT)),
-        (Literal["a", None], s.Choice(("a",), nullable=True)),
+        (Literal["a", None], s.Choice(("a",), nullable=True)),  # noqa: PYI061  a spelling of people's code
         (Annotated[int, "years"], INTEGER),
         (UserId, INTEGER),
         (Colour, s.Choice(("red",), enum=f"{__name__}:Colour")),

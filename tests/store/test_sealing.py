@@ -66,9 +66,13 @@ def test_a_folder_that_exists_is_refused_and_nothing_left(tmp_path):
 
 
 def test_an_error_in_the_middle_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), open_draft(tmp_path) as draft:
-        fill(draft)
-        raise KeyboardInterrupt
+    def interrupted():
+        with open_draft(tmp_path) as draft:
+            fill(draft)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(tmp_path.iterdir()) == []
 
 
