@@ -168,33 +168,43 @@ def fetch_wheels(lock: Path, into: Path, python: str) -> None:
 
 
 _NO_BASE = (
-    r"(?:pull access denied|manifest (?:for \S+ )?(?:unknown|not found)|failed to resolve source metadata"
-    r"|failed to do request|repository does not exist|Get \"?https?://\S+/v2/|no such host|i/o timeout)[^\n]*"
+    r"(?P<what>(?:pull access denied|manifest (?:for \S+ )?(?:unknown|not found)|failed to resolve source metadata"
+    r"|failed to do request|repository does not exist|Get \"?https?://\S+/v2/|no such host|i/o timeout)[^\n]*)"
 )
 
 _REASONS = (
     (
-        r"(?:the base image has Python \S+, and the envelope needs \S+)",
+        r"(?P<what>the base image has Python \d[\d.]*, and the envelope needs \d[\d.]*)",
+        "{what}",
         "build.base-python",
         "name a base image with this Python: `--base-image`, or ENVELOPE_BASE_IMAGE",
     ),
     (
         _NO_BASE,
+        "{what}",
         "build.base-image",
         "name a base image that this engine has or can pull: `--base-image`, or ENVELOPE_BASE_IMAGE",
     ),
-    (r"no space left on device", "build.disk-full", "make room: `docker system df` shows what takes it"),
     (
-        r"(?:THESE PACKAGES DO NOT MATCH THE HASHES|do not match the hashes)[^\n]*",
-        "build.hashes",
-        "the index gave other files than those that were locked: lock again where the index is trusted",
+        r"(?P<what>no space left on device)",
+        "{what}",
+        "build.disk-full",
+        "make room: `docker system df` shows what takes it",
     ),
     (
-        r"(?:No matching distribution found for [^\n]*|Could not find a version that satisfies [^\n]*)",
+        r"DO NOT MATCH THE HASHES[^\n]*\n(?:#\d+ [\d.]+)?\s*(?P<what>[^\s=]+==\S+)",
+        "the index gave another file of `{what}` than the one that was locked",
+        "build.hashes",
+        "lock again where the index is trusted, and compare",
+    ),
+    (
+        r"(?:No matching distribution found for|Could not find a version that satisfies the requirement) (?P<what>\S+)",
+        "the index has no `{what}`, or not for this platform",
         "build.package",
-        "the image's index does not have it, or not for this platform: pip's configuration of this machine is used",
+        "the build asks the index that pip's configuration on this machine names",
     ),
 )
+"""What builders say, what it means, and what to do about it."""
 
 
 def build_failed(said: str, *, timed_out: bool = False) -> ToolFailed:
@@ -202,9 +212,10 @@ def build_failed(said: str, *, timed_out: bool = False) -> ToolFailed:
     detail = "\n".join(said.strip().splitlines()[-25:])
     if timed_out:
         return ToolFailed("the build took too long and was ended", code="build.timeout", detail=detail)
-    for pattern, code, hint in _REASONS:
+    for pattern, text, code, hint in _REASONS:
         if found := re.search(pattern, said):
-            return ToolFailed(f"the image cannot be built: {found[0][:300]}", code=code, detail=detail, hint=hint)
+            why = text.format(what=found["what"][:300])
+            return ToolFailed(f"the image cannot be built: {why}", code=code, detail=detail, hint=hint)
     return ToolFailed("the image cannot be built", code="build.failed", detail=detail)
 
 

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.foundation.errors import Answered, ToolMissing
+from model_envelope.foundation.errors import Answered, ToolFailed, ToolMissing
 from model_envelope.foundation.files import human_size, scratch_folder
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.runtime.errors import EnvelopeError, ExitCode, ModelFailed, Problem
 from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.runtime.replay import MethodReplay, replay
 from model_envelope.targets.asking import asker, wait_until_ready
-from model_envelope.targets.building import Network, choose_builder
-from model_envelope.targets.context import render_context
+from model_envelope.targets.building import Builder, Network, choose_builder
+from model_envelope.targets.context import Context, render_context
 from model_envelope.targets.engine import Container, Engine, split_name
 from model_envelope.targets.target import find_target
 from model_envelope.workflows.render import build_command, choose_base_image, default_image_name, keep, verified
@@ -70,7 +70,7 @@ def build(
                 context = render_context(files, chosen, scratch, base_image=base, install=builder.install)
                 report(Started("build", f"Building on {base} with {builder.name}"))
                 built = time.monotonic()
-                builder.build(context, temporary, network(), files.description.python, report)
+                _build(builder, context, temporary, files.description.python, report)
                 size = engine.size(temporary)
                 report(Done("build", f"Built {human_size(size)} in {time.monotonic() - built:.1f} s ({builder.name})"))
             replays = prove(engine, temporary, files, report)
@@ -110,9 +110,19 @@ def prove(engine: Engine, image: str, files: EnvelopeFiles, report: Report = sil
     return replays
 
 
-def network() -> Network:
-    """Give what a build needs to reach the package index: pip's own settings, but for places of this machine alone."""
+def _build(builder: Builder, context: Context, image: str, python: str, report: Report) -> None:
+    """Build with pip's own settings of this machine; what a builder said is shown without their credentials."""
     settings = IndexSettings.from_environment()
+    try:
+        builder.build(context, image, network(settings), python, report)
+    except ToolFailed as error:
+        raise ToolFailed(
+            settings.redact(error.message), code=error.code, hint=error.hint, detail=settings.redact(error.detail)
+        ) from None
+
+
+def network(settings: IndexSettings) -> Network:
+    """Give what a build needs to reach the package index: pip's settings, but for places of this machine alone."""
     options = {
         "index-url": [settings.index_url] if settings.index_url else [],
         "extra-index-url": settings.extra_index_urls,

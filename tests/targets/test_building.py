@@ -1,0 +1,111 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from model_envelope.dependencies.index import IndexSettings
+from model_envelope.foundation.errors import InvalidInput
+from model_envelope.targets.building import build_failed
+from model_envelope.targets.engine import buildkit_client, docker_programs, split_name
+from model_envelope.workflows.build import network
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "part"),
+    [
+        (
+            "#7 0.3 the base image has Python 3.13, and the envelope needs 3.11\n#7 ERROR: process",
+            "build.base-python",
+            "has Python 3.13, and the envelope needs 3.11",
+        ),
+        (
+            "ERROR: failed to solve: x: failed to resolve source metadata for docker.io/library/x: denied",
+            "build.base-image",
+            "docker.io/library/x",
+        ),
+        ("pull access denied for x, repository does not exist", "build.base-image", "pull access denied for x"),
+        ("write /a: no space left on device", "build.disk-full", "no space left"),
+        (
+            "#9 1.5 ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE FILE.\n#9 1.5     six==1.17.0 from https://x\n",
+            "build.hashes",
+            "`six==1.17.0`",
+        ),
+        (
+            "#9 2.1 ERROR: No matching distribution found for nothing==1.0",
+            "build.package",
+            "the index has no `nothing==1.0`",
+        ),
+        ("something else entirely", "build.failed", "the image cannot be built"),
+    ],
+)
+def test_what_a_builder_said_is_translated(said, code, part):
+    error = build_failed("many lines\n" * 100 + said)
+    assert error.code == code
+    assert part in error.message
+    assert error.detail.splitlines()[-1] == said.strip().splitlines()[-1]
+    assert len(error.detail.splitlines()) <= 25
+
+
+def test_the_builds_pip_conf_leaves_out_what_only_this_machine_has():
+    settings = IndexSettings(
+        index_url="https://user:secret@index.example.com/simple",
+        extra_index_urls=("file:///srv/index", "https://more.example.com/simple"),
+        find_links=("/srv/wheels", "file:///srv/wheels", "https://links.example.com/"),
+        trusted_hosts=("index.example.com",),
+        ca_bundle=Path("/etc/ca.crt"),
+    )
+    found = network(settings)
+    assert found.ca_bundle == Path("/etc/ca.crt")
+    assert found.pip_conf.decode() == (
+        "[global]\n"
+        "index-url = https://user:secret@index.example.com/simple\n"
+        "extra-index-url = https://more.example.com/simple\n"
+        "find-links = https://links.example.com/\n"
+        "trusted-host = index.example.com\n\n"
+    )
+    assert network(IndexSettings(find_links=("/srv/wheels",))).pip_conf == b""
+
+
+def program(folder: Path, script: str) -> Path:
+    folder.mkdir()
+    path = folder / "docker"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_every_docker_command_on_path_is_tried_for_buildkit(tmp_path, monkeypatch):
+    new = program(tmp_path / "new", '[ "$1" = buildx ] && exit 1; echo "Docker version 28.0.1, build x"')
+    old = program(tmp_path / "old", '[ "$1" = buildx ] && exit 1; echo "Docker version 20.10.24, build x"')
+    (tmp_path / "same").symlink_to(tmp_path / "old")
+    monkeypatch.setenv("PATH", os.pathsep.join(str(tmp_path / name) for name in ("new", "none", "old", "same")))
+    assert docker_programs() == (new, old)
+    client = buildkit_client()
+    assert client.program == old
+    assert client.variables == {"DOCKER_BUILDKIT": "1"}
+    buildx = program(tmp_path / "buildx", "exit 0")
+    monkeypatch.setenv("PATH", os.pathsep.join(str(tmp_path / name) for name in ("new", "buildx", "old")))
+    assert buildkit_client().program == buildx
+    assert buildkit_client().words == ("buildx", "build", "--load")
+    monkeypatch.setenv("PATH", str(tmp_path / "new"))
+    assert buildkit_client() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("flights", ("flights", "latest")),
+        ("flights:1.0", ("flights", "1.0")),
+        ("localhost:5000/team/flights", ("localhost:5000/team/flights", "latest")),
+        ("registry.example.com/a/b-c__d:Tag_1", ("registry.example.com/a/b-c__d", "Tag_1")),
+    ],
+)
+def test_names_of_images(name, parts):
+    assert split_name(name) == parts
+
+
+@pytest.mark.parametrize("name", ["", "Flights", "a b", "a:", ":1", "a@sha256:00", "a//b", "-a", "a:b:c", "a;rm"])
+def test_what_is_no_name_of_an_image(name):
+    with pytest.raises(InvalidInput) as caught:
+        split_name(name)
+    assert caught.value.code == "build.image-name"
