@@ -1,13 +1,19 @@
 """Images and containers, for real."""
 
+import base64
+import http.server
+import ipaddress
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+import uuid
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from handmade import SCORER, SCORER_METHODS, SCORER_SAMPLES, make_envelope, seal
@@ -180,22 +186,44 @@ def test_the_classic_builder_builds_the_same(tmp_path, engine, no_dangling, name
     assert "wheelhouse" not in history
 
 
-def test_secrets_reach_the_build_and_stay_nowhere(tmp_path, engine, name, monkeypatch):
-    if not isinstance(choose_builder(engine), BuildKit):
-        pytest.fail("this machine must have a docker command that drives BuildKit")
-    marker = "s3cret-marker"
-    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"https://user:{marker}@127.0.0.1:9/simple")
-    monkeypatch.setenv("PIP_RETRIES", "0")
-    try:
-        build(make_envelope(tmp_path), image=name)
-        said = ""
-    except ToolFailed as error:
-        said = str(error)
-    assert marker not in said
-    image = engine.labels(name)
-    if image is not None:
-        inspected = json.dumps([engine.client.images.get(name).attrs, engine.client.images.get(name).history()])
-        assert marker not in inspected
+class Index(http.server.BaseHTTPRequestHandler):
+    """A package index that has nothing, and notes who asked."""
+
+    seen: ClassVar[list[str]] = []
+
+    def do_GET(self):
+        self.seen.append(self.headers.get("Authorization", ""))
+        self.send_error(404 if self.seen[-1] else 401)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def index(engine):
+    """The address of an index that a build reaches over the engine's bridge."""
+    bridge = engine.client.networks.get("bridge").attrs["IPAM"]["Config"][0]
+    gateway = bridge.get("Gateway") or str(ipaddress.ip_network(bridge["Subnet"])[1])
+    Index.seen.clear()
+    with http.server.ThreadingHTTPServer(("0.0.0.0", 0), Index) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"{gateway}:{server.server_port}"
+        server.shutdown()
+
+
+def test_credentials_reach_the_build_and_are_not_shown(tmp_path, engine, name, index, monkeypatch):
+    assert isinstance(choose_builder(engine), BuildKit), "this machine must have a docker command that drives BuildKit"
+    marker = f"marker{uuid.uuid4().hex}"
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://user:{marker}@{index}/simple")
+    monkeypatch.setenv("PIP_TRUSTED_HOST", index.partition(":")[0])
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    lock = f"nothing-{marker[6:16]}==1.0 \\\n    --hash=sha256:{'0' * 64}\n".encode()
+    with pytest.raises(ToolFailed) as caught:
+        build(make_envelope(tmp_path, lock=lock), image=name)
+    assert caught.value.code == "build.package"
+    assert f"Basic {base64.b64encode(f'user:{marker}'.encode()).decode()}" in Index.seen
+    assert marker not in str(caught.value)
+    assert marker not in json.dumps(engine.client.df())
 
 
 def test_an_interrupted_build_leaves_nothing(tmp_path, engine, name):
