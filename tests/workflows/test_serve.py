@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -101,3 +102,19 @@ def test_the_command_prints_the_address_and_ends_well(scorer, sign):
         process.kill()
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"{url}/readyz")
+
+
+def test_a_service_does_not_outlive_a_killed_command(scorer, tmp_path):
+    command = [HERE.with_name("envelope"), "serve", scorer, "--port", "0", "--python", HERE, "--trust"]
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as process:
+        url = process.stdout.readline().strip()
+        process.kill()
+        process.communicate(timeout=30)  # ends when the service, which holds the same pipe, has ended
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(f"{url}/livez").close()
+        except OSError:
+            return
+        time.sleep(0.1)
+    pytest.fail("the service is still there")

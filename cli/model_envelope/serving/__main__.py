@@ -2,8 +2,10 @@
 
 Standard output carries one JSON line: ``{"event": "ready", "url": ..., "digest": ...}`` when the service is ready, or
 with ``--supervised`` ``{"event": "failed", "error": {...}}`` where it cannot begin. What the model prints, and the log,
-go to standard error. Ends with 0 when it was told to end, 1 where it could not begin (the port is in use, the model
-cannot be loaded), 3 where the model does not answer its samples as it was sealed.
+go to standard error; a supervised service ends with its standard input.
+
+Exit codes: 0 when it was told to end, 1 where it could not begin (the port is in use, the model cannot be loaded), 3
+where the model does not answer its samples as it was sealed.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ import argparse
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +35,8 @@ def main() -> None:
     announce = claim_stdout()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what the model prints belongs between the lines of the log
+    if arguments.supervised:
+        _end_with_the_starter()
     try:
         _serve(arguments, announce)
     except EnvelopeError as error:
@@ -43,6 +49,21 @@ def main() -> None:
     except Exception:
         logging.getLogger(__name__).exception("the service ended unexpectedly")
         os._exit(ExitCode.BUG)
+
+
+def _end_with_the_starter() -> None:
+    """End as on SIGTERM when standard input ends: whoever started this has died without saying so."""
+    held = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)  # a model that reads standard input must not take it for the signal
+    os.close(nothing)
+
+    def wait() -> None:
+        while os.read(held, 1024):
+            continue
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="starter", daemon=True).start()
 
 
 def _serve(arguments: argparse.Namespace, announce: Callable[[Any], None]) -> None:
@@ -81,7 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--grace", type=float, default=25.0, metavar="SECONDS", help="time to finish requests at the end (%(default)s)"
     )
-    parser.add_argument("--supervised", action="store_true", help="tell errors on standard output, as a document")
+    parser.add_argument(
+        "--supervised", action="store_true", help="tell errors on standard output, end with standard input"
+    )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     return parser
 

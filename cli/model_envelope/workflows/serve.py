@@ -135,7 +135,8 @@ def _in_process(
         else:
             command, variables = (str(python), "-B", *words), process.environment()
         report(Started("serve", "Loading the model"))
-        child = process.start(command, env=variables)
+        # It ends when its standard input does, so that it cannot outlive this process.
+        child = process.start(command, env=variables, stdin=subprocess.PIPE)
         with child:  # closes its pipes
             return _attend(child, files, ready, log, report)
 
