@@ -47,9 +47,11 @@ def engine():
 
 
 def leftovers(engine):
-    containers = engine.client.containers.list(all=True, filters={"label": "io.modelenvelope.started-by"})
-    names = [tag for image in engine.client.images.list() for tag in image.tags if tag.startswith("envelope-build/")]
-    return sorted(item.id for item in containers), sorted(names)
+    """Containers and temporary names of these tests' envelopes; others may build on this engine meanwhile."""
+    ours = {"label": "io.modelenvelope.name=scorer"}
+    containers = engine.client.containers.list(all=True, filters=ours)
+    images = engine.client.images.list(filters=ours)
+    return [item.id for item in containers], [tag for image in images for tag in image.tags if "envelope-build/" in tag]
 
 
 @pytest.fixture
