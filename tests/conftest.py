@@ -4,12 +4,14 @@ A test marked ``engine`` is skipped with the reason where no Docker Engine answe
 (``ENVELOPE_REQUIRE_ENGINE=1`` or ``CI=true``) its absence is a failure: nothing is skipped silently there.
 """
 
+import fcntl
 import functools
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -65,6 +67,16 @@ def pytest_configure() -> None:
     # A shell that starts a command in the background has it ignore Ctrl-C, and so would every program under test.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Tests with the engine go one at a time, whichever worker has them: they look at what others would leave there."""
+    if not item.get_closest_marker("engine"):
+        return (yield)
+    with Path(tempfile.gettempdir(), f"model-envelope-engine-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return (yield)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
