@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -69,6 +70,7 @@ class Engine:
         host = os.environ.get("DOCKER_HOST") or _context_host()
         client = None
         try:
+            _knock(host or "unix:///var/run/docker.sock")
             client = docker.DockerClient(base_url=host, timeout=TIMEOUT) if host else docker.from_env(timeout=TIMEOUT)
             client.ping()
         except (docker.errors.DockerException, OSError, ValueError) as error:
@@ -199,6 +201,13 @@ def split_name(name: str) -> tuple[str, str]:
             hint="write it as `registry.example.com/team/flights:1.0`, lower case but for the tag",
         )
     return match[1], match[2] or "latest"
+
+
+def _knock(host: str) -> None:
+    """Try a socket of this machine first: the docker package leaves its own open where nobody answers."""
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as trial:
+            trial.connect(host.removeprefix("unix://"))
 
 
 def _context_host() -> str | None:
