@@ -122,7 +122,6 @@ def _in_process(
             *(files.path, "--host", host, "--port", str(port), "--grace", str(GRACE), "--supervised"),
             isolated=python is None,
         )
-        # -B: bytecode of the envelope's own modules would be written into the envelope, as files that nobody sealed.
         if python is None:
             from model_envelope.dependencies.rooms import clean_room
             from model_envelope.foundation.lockfile import Lock
@@ -131,9 +130,9 @@ def _in_process(
 
             lock = Lock.parse(merged_lock(files, target))
             room = clean_room(lock, python=interpreter_for(files), report=report)
-            command, variables = room.command("-B", *words), room.environment()
+            command, variables = room.command(*words), room.environment()
         else:
-            command, variables = (str(python), "-B", *words), process.environment()
+            command, variables = (str(python), *words), process.environment()
         report(Started("serve", "Loading the model"))
         # It ends when its standard input does, so that it cannot outlive this process.
         child = process.start(command, env=variables, stdin=subprocess.PIPE)
