@@ -72,7 +72,7 @@ pins: setup  ## pin anew what images need beside a model's own packages
 
 test-lowest:  ## run the tests that need no engine with the oldest versions that pyproject.toml allows
 	$(MAKE) setup VENV=.venv-lowest LOCK=.ci/lowest.lock
-	.venv-lowest/bin/python -m pytest -m "not engine"
+	.venv-lowest/bin/python -m pytest --numprocesses auto --dist loadgroup -m "not engine"
 
 clean:  ## delete what the commands here made
 	rm -rf .venv .venv-demo .venv-lowest .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
