@@ -31,6 +31,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENVELOPE_CACHE_DIR", str(run / "cache"))
         patch.setenv("ENVELOPE_STATE_DIR", str(run / "state"))
+        # Threads of OpenMP that wait for each other spin: on busy cores a training of seconds takes minutes.
+        patch.setenv("OMP_NUM_THREADS", "1")
         for name in ("ENVELOPE_DEBUG", "FORCE_COLOR", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):
             patch.delenv(name, raising=False)
         yield run
