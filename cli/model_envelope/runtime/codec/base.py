@@ -41,8 +41,8 @@ _HOMES: Mapping[type, tuple[str, str]] = {
     s.Union: ("containers", "UnionCodec"),
     s.Reference: ("containers", "ReferenceCodec"),
     s.Tensor: ("tensors", "TensorCodec"),
-    s.Table: ("tables", "TableCodec"),
-    s.Series: ("tables", "SeriesCodec"),
+    s.Table: ("tables", "table_codec"),
+    s.Series: ("tables", "series_codec"),
 }
 """Where the codec of each type lives: imported when the first one is made; a plain model loads no table code."""
 
