@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import Codec, Definitions, codec_for, describe
@@ -22,8 +22,15 @@ class Arguments:
 class MethodCodec:
     """The codecs of all parameters of a method and of its answer; made once, used for every request."""
 
-    def __init__(self, method: s.Method, definitions: Definitions) -> None:
+    def __init__(
+        self,
+        method: s.Method,
+        definitions: Mapping[str, s.Type],
+        *,
+        extra_columns: Literal["refuse", "ignore"] = "refuse",
+    ) -> None:
         self.method = method
+        definitions = Definitions(definitions, ignore_columns=extra_columns == "ignore")
         self.parameters: Mapping[str, tuple[s.Parameter, Codec]] = {
             parameter.name: (parameter, _parameter_codec(parameter, definitions)) for parameter in method.parameters
         }

@@ -10,7 +10,16 @@ from typing import Any, Protocol
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.errors import Problems
 
-Definitions = Mapping[str, s.Type]
+
+class Definitions(dict[str, s.Type]):
+    """The named types of a signature, and what its tables do with columns that they do not know.
+
+    ``ignore_columns`` is true where unknown columns are left out silently, and false where they are refused.
+    """
+
+    def __init__(self, types: Mapping[str, s.Type] | None = None, *, ignore_columns: bool = False) -> None:
+        super().__init__(types or {})
+        self.ignore_columns = ignore_columns
 
 
 class Codec(Protocol):
@@ -47,8 +56,10 @@ _HOMES: Mapping[type, tuple[str, str]] = {
 """Where the codec of each type lives: imported when the first one is made; a plain model loads no table code."""
 
 
-def codec_for(kind: s.Type, definitions: Definitions) -> Codec:
+def codec_for(kind: s.Type, definitions: Mapping[str, s.Type]) -> Codec:
     """Make the codec of a type. ``definitions`` are the named types of its signature."""
+    if not isinstance(definitions, Definitions):
+        definitions = Definitions(definitions)
     make = _factory(_HOMES[type(kind)])
     codec = make(kind, definitions)
     return Nullable(codec) if kind.nullable and not isinstance(kind, s.Any) else codec
