@@ -94,4 +94,4 @@ def same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict):
         return len(one) == len(other) and all(key in other and same(one[key], other[key]) for key in one)
-    return bool(one == other) or (one != one and other != other)  # noqa: PLR0124  NaN is not itself
+    return bool(one == other) or (one != one and other != other)

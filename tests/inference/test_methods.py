@@ -80,7 +80,8 @@ def test_a_class_that_a_signature_cannot_say_is_refused():
 
 
 def found(function, samples, *, is_json=False):
-    return parameters_of(function, bind(function, samples, is_json=is_json))
+    inputs = parameters_of(function, bind(function, samples, is_json=is_json))
+    return inputs.parameters, dict(inputs.values)
 
 
 def score(x: float, y: list[int], k: int = 3, *, label: str | None = None) -> float:

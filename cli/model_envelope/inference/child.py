@@ -17,12 +17,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from model_envelope.inference.methods import Samples, bind, head, parameters_of, row_count
+from model_envelope.inference.methods import Samples, bind, head, is_async, parameters_of, returns_of, row_count
 from model_envelope.inference.observations import observe
 from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime import signature_document
 from model_envelope.runtime.codec import Arguments, MethodCodec
+from model_envelope.runtime.codec.arguments import arrange
 from model_envelope.runtime.codec.base import codec_for
 from model_envelope.runtime.comparing import differences
 from model_envelope.runtime.errors import (
@@ -79,6 +80,7 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
     samples = _load(request["samples"], "samples")
     answers = _load(request["answers"], "answers") if request["answers"] else None
     methods, bodies, found_answers, observed = {}, {}, {}, {}
+    definitions: dict[str, s.Type] = {}
     for position, (name, attribute) in enumerate(chosen.items()):
         expected = _answers_for(answers, name, first=position == 0, known=chosen)
         asked = _Asked(name, method_of(model, attribute), samples, is_json=request["samples"]["json"])
@@ -86,11 +88,12 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
         bodies[name], found_answers[name] = asked.seal(request["rows"], methods[name])
         methods[name] = asked.method
         observed[name] = asked.observed
+        definitions |= asked.definitions
     return {
         "interpreter": interpreter(),
         "model": f"{type(model).__module__}.{type(model).__qualname__}",
         "methods": chosen,
-        "signature": signature_document.to_document(s.Signature(methods)),
+        "signature": signature_document.to_document(s.Signature(methods, definitions)),
         "observations": observed,
         "samples": {name: {"input": bodies[name], "output": found_answers[name]} for name in chosen},
         "modules": {name: getattr(sys.modules[name], "__file__", None) for name in sorted(set(sys.modules) - before)},
@@ -105,7 +108,9 @@ class _Asked:
         self.name = name
         self.function = function
         bound: Samples = bind(function, samples, is_json=is_json)
-        self.parameters, self.values = parameters_of(function, bound)
+        self.inputs = parameters_of(function, bound)
+        self.parameters, self.values = self.inputs.parameters, self.inputs.values
+        self.definitions = dict(self.inputs.definitions)
         self.rows = row_count(self.values)
         if self.rows == 0 or any(value == [] for value in self.values.values() if isinstance(value, list)):
             raise InvalidSignature(
@@ -118,17 +123,15 @@ class _Asked:
     def examine(self, expected: Any) -> s.Method:
         """Answer all samples and find the type of the answers."""
         answer = self._call(self.values)
-        returns = type_of(answer, "$")
+        returns, more = returns_of(self.function, answer)
+        self.definitions |= more
         if isinstance(returns, s.Tensor) and returns.shape and len(answer) != self.rows:
             returns = s.Tensor(returns.dtype, tuple(answer.shape), flavor=returns.flavor, non_finite=returns.non_finite)
         tolerance = tolerance_of(returns)
-        target = inspect.unwrap(self.function)
-        self.method = s.Method(
-            self.parameters, returns, is_async=inspect.iscoroutinefunction(target), tolerance=tolerance
-        )
+        self.method = s.Method(self.parameters, returns, is_async=is_async(self.function), tolerance=tolerance)
         self._observe(answer)
         if expected is not None:
-            compare_with_given(self.name, encoded(returns, answer), expected, tolerance)
+            compare_with_given(self.name, encoded(returns, answer, self.definitions), expected, tolerance)
         return self.method
 
     def _observe(self, answer: Any) -> None:
@@ -139,7 +142,7 @@ class _Asked:
 
     def seal(self, rows: int | None, method: s.Method) -> tuple[Any, Any]:
         """Keep the first rows as a request body, and what the model answers to this body, asked twice."""
-        codec = MethodCodec(method, {})
+        codec = MethodCodec(method, self.definitions)
         kept = self.values if rows is None else head(self.values, rows)
         body = codec.encode_arguments(kept)
         answers = [codec.encode(self._ask(codec.decode(body))) for _ in range(2)]
@@ -156,21 +159,7 @@ class _Asked:
         return body, answers[0]
 
     def _call(self, values: Mapping[str, Any]) -> Any:
-        positional: list[Any] = []
-        keyword: dict[str, Any] = {}
-        for parameter in self.parameters:
-            if parameter.name not in values:
-                continue
-            by_name = parameter.kind in {s.Kind.KEYWORD, s.Kind.NORMAL} and (keyword or self._skips(parameter, values))
-            if by_name or parameter.kind is s.Kind.KEYWORD:
-                keyword[parameter.name] = values[parameter.name]
-            else:
-                positional.append(values[parameter.name])
-        return self._ask(Arguments(tuple(positional), keyword))
-
-    def _skips(self, parameter: s.Parameter, values: Mapping[str, Any]) -> bool:
-        before = self.parameters[: self.parameters.index(parameter)]
-        return any(item.name not in values for item in before)
+        return self._ask(arrange(self.parameters, values, self.definitions))
 
     def _ask(self, arguments: Arguments) -> Any:
         try:
@@ -268,10 +257,10 @@ def _dtypes(kind: s.Type) -> list[str]:
     return []
 
 
-def encoded(kind: s.Type, answer: Any) -> Any:
+def encoded(kind: s.Type, answer: Any, definitions: Mapping[str, s.Type] | None = None) -> Any:
     """Write an answer as JSON values by the type that was found for it."""
     problems = Problems()
-    value = codec_for(kind, {}).encode(answer, "$", problems)
+    value = codec_for(kind, definitions or {}).encode(answer, "$", problems)
     if problems:
         raise InvalidSignature(
             "the model's answers cannot be written as JSON", code="signature.answer", problems=problems.items

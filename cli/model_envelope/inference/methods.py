@@ -24,6 +24,15 @@ _VARIADIC = (s.Kind.VARIADIC, s.Kind.VARIADIC_KEYWORD)
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """What a method takes: its parameters, the sample arguments as Python objects, and the named types."""
+
+    parameters: tuple[s.Parameter, ...]
+    values: Mapping[str, Any]
+    definitions: Mapping[str, s.Type]
+
+
+@dataclass(frozen=True)
 class Samples:
     """The sample arguments of a method, by parameter name.
 
@@ -62,7 +71,7 @@ def python_parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
         return [inspect.Parameter("input", inspect.Parameter.POSITIONAL_ONLY)]
 
 
-def parameters_of(function: Callable[..., Any], samples: Samples) -> tuple[tuple[s.Parameter, ...], dict[str, Any]]:
+def parameters_of(function: Callable[..., Any], samples: Samples) -> Inputs:
     """Find the parameters of a method and its sample arguments as the Python objects that it wants.
 
     A parameter belongs to the signature where it has an annotation or a sample. One with neither keeps its Python
@@ -100,7 +109,19 @@ def parameters_of(function: Callable[..., Any], samples: Samples) -> tuple[tuple
             )
         if parameter.required or parameter.default is not inspect.Parameter.empty:
             found.append(parameter)
-    return tuple(found), values
+    return Inputs(tuple(found), values, {})
+
+
+def returns_of(function: Callable[..., Any], answer: Any) -> tuple[s.Type, Mapping[str, s.Type]]:  # noqa: ARG001
+    """Find the type of a method's answers, and the named types in it."""
+    return type_of(answer, "$"), {}
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Tell whether calling gives a coroutine."""
+    target = inspect.unwrap(function)
+    called = getattr(type(target), "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(called)
 
 
 def _with_default(parameter: s.Parameter, item: inspect.Parameter) -> s.Parameter:

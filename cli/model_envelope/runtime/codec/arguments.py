@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +19,45 @@ class Arguments:
     keyword: Mapping[str, Any]
 
 
+def arrange(
+    parameters: Sequence[s.Parameter], found: Mapping[str, Any], definitions: Mapping[str, s.Type]
+) -> Arguments:
+    """Pass by position what Python wants by position; by name what comes after a parameter that was left out.
+
+    Where something that goes by position only comes after one that was left out, the default of the latter is passed.
+    """
+    at_least = _positions(parameters, found)
+    positional: list[Any] = []
+    keyword: dict[str, Any] = {}
+    gap = False
+    for at, parameter in enumerate(parameters):
+        given = parameter.name in found
+        if parameter.kind is s.Kind.VARIADIC:
+            positional.extend(found.get(parameter.name, ()))
+        elif parameter.kind is s.Kind.VARIADIC_KEYWORD:
+            keyword.update(found.get(parameter.name, {}))
+        elif given and parameter.kind is not s.Kind.KEYWORD and not gap:
+            positional.append(found[parameter.name])
+        elif given:
+            keyword[parameter.name] = found[parameter.name]
+        elif at < at_least:
+            positional.append(codec_for(parameter.type, definitions).decode(parameter.default, "$", Problems()))
+        else:
+            gap = True
+    return Arguments(tuple(positional), keyword)
+
+
+def _positions(parameters: Sequence[s.Parameter], found: Mapping[str, Any]) -> int:
+    """Count the parameters up to the last given one that goes by position only."""
+    last = 0
+    for at, parameter in enumerate(parameters):
+        if parameter.name not in found:
+            continue
+        if parameter.kind is s.Kind.POSITIONAL or (parameter.kind is s.Kind.VARIADIC and len(found[parameter.name])):
+            last = at
+    return last
+
+
 class MethodCodec:
     """The codecs of all parameters of a method and of its answer; made once, used for every request."""
 
@@ -30,7 +69,7 @@ class MethodCodec:
         extra_columns: Literal["refuse", "ignore"] = "refuse",
     ) -> None:
         self.method = method
-        definitions = Definitions(definitions, ignore_columns=extra_columns == "ignore")
+        self.definitions = definitions = Definitions(definitions, ignore_columns=extra_columns == "ignore")
         self.parameters: Mapping[str, tuple[s.Parameter, Codec]] = {
             parameter.name: (parameter, _parameter_codec(parameter, definitions)) for parameter in method.parameters
         }
@@ -49,7 +88,7 @@ class MethodCodec:
                 code="payload.invalid",
                 problems=problems.items,
             )
-        return self._arrange(found)
+        return arrange(self.method.parameters, found, self.definitions)
 
     def _decode(self, body: Any, problems: Problems) -> dict[str, Any]:
         if type(body) is not dict:
@@ -64,25 +103,6 @@ class MethodCodec:
             elif parameter.required and parameter.kind not in {s.Kind.VARIADIC, s.Kind.VARIADIC_KEYWORD}:
                 problems.add(f"$.{name}", "nothing", parameter.type.kind, "payload.missing")
         return found
-
-    def _arrange(self, found: Mapping[str, Any]) -> Arguments:
-        """Pass by position what Python wants by position; by name what comes after a parameter that was left out."""
-        positional: list[Any] = []
-        keyword: dict[str, Any] = {}
-        gap = False
-        for name, (parameter, _) in self.parameters.items():
-            given = name in found
-            if parameter.kind is s.Kind.VARIADIC:
-                positional.extend(found.get(name, ()))
-            elif parameter.kind is s.Kind.VARIADIC_KEYWORD:
-                keyword.update(found.get(name, {}))
-            elif given and parameter.kind is not s.Kind.KEYWORD and not gap:
-                positional.append(found[name])
-            elif given:
-                keyword[name] = found[name]
-            else:
-                gap = True
-        return Arguments(tuple(positional), keyword)
 
     def encode(self, answer: Any) -> Any:
         """Write the answer as JSON values.
