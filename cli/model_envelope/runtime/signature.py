@@ -210,7 +210,7 @@ class Table:
     """A data frame. In JSON: rows ``[{...}]`` as written, columns ``{name: [...]}`` or split ``{columns, data}``.
 
     ``levels`` names the levels of the column names (keys as in :class:`Column`), where they have names. A structured
-    array of NumPy is a table of that flavor.
+    array of NumPy is a table of that flavor. ``cls`` names the class where the library has several (``RecordBatch``).
     """
 
     kind: ClassVar[str] = "table"
@@ -219,12 +219,16 @@ class Table:
     flavor: Flavor = Flavor.PANDAS
     nullable: bool = False
     levels: tuple[Anything, ...] = ()
+    cls: str | None = None
     metadata: tuple[Anything, ...] = ()
 
 
 @dataclass(frozen=True)
 class Series:
-    """One column by itself; a JSON array. ``name`` is the series' own name."""
+    """One column by itself; a JSON array. ``name`` is the series' own name.
+
+    ``cls`` names the class where the library has several (``ChunkedArray``).
+    """
 
     kind: ClassVar[str] = "series"
     item: Type
@@ -232,6 +236,7 @@ class Series:
     name: str | None = None
     flavor: Flavor = Flavor.PANDAS
     nullable: bool = False
+    cls: str | None = None
     metadata: tuple[Anything, ...] = ()
 
 
@@ -240,7 +245,9 @@ class Tensor:
     """An array of one dtype; nested JSON arrays. ``shape`` has None for a free dimension, ``batch`` is the axis of rows.
 
     ``layout`` is the format of a sparse matrix (``csr``), which JSON may also spell as ``{shape, row, col, data}``. In
-    float arrays NaN travels as null, where ``non_finite`` admits it.
+    float arrays NaN travels as null, where ``non_finite`` admits it; so do NaT, and None among objects. ``storage`` is the
+    dtype as the library writes it where ``dtype`` does not say it all: ``<U5``, ``datetime64[us]``, ``bfloat16``; of a
+    sparse matrix its class (``csr_array``).
     """
 
     kind: ClassVar[str] = "tensor"
@@ -251,6 +258,7 @@ class Tensor:
     nullable: bool = False
     non_finite: bool = False
     layout: str | None = None
+    storage: str | None = None
     metadata: tuple[Anything, ...] = ()
 
 
