@@ -1,7 +1,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from model_envelope.commands import spelling
+from model_envelope.foundation import spelling
 from model_envelope.commands.options import EnvelopeArgument, Json
 from model_envelope.commands.output import Line, command
 from model_envelope.foundation.files import human_size

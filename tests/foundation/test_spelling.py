@@ -1,6 +1,6 @@
 import pytest
 
-from model_envelope.commands import spelling
+from model_envelope.foundation import spelling
 from model_envelope.runtime import signature as s
 
 FLOAT, TEXT = s.Scalar("float64"), s.Scalar("string")
