@@ -91,7 +91,7 @@ def test_datetimes_with_and_without_offset_are_two_types():
 def test_scalars_become_the_python_objects_that_people_expect():
     assert decode(s.Scalar("date"), "2020-02-29")[0] == date(2020, 2, 29)
     assert decode(s.Scalar("time"), "23:59:01")[0] == time(23, 59, 1)
-    assert decode(s.Scalar("timedelta"), 90)[0] == timedelta(seconds=90)
+    assert decode(s.Scalar("timedelta"), "PT1M30S")[0] == timedelta(seconds=90)
     assert decode(s.Scalar("decimal"), "0.10")[0] == Decimal("0.10")
     assert decode(s.Scalar("uuid"), "12345678-1234-5678-1234-567812345678")[0] == UUID(
         int=0x12345678123456781234567812345678

@@ -299,7 +299,7 @@ SCALARS: Mapping[str, str] = MappingProxyType(
         "date": "a date (YYYY-MM-DD)",
         "time": "a time of day (HH:MM:SS)",
         "datetime": "a date and time (ISO 8601)",
-        "timedelta": "a duration in seconds",
+        "timedelta": "a duration (ISO 8601, such as P1DT2H30M)",
         "period": "a period of time, as a string",
         "uuid": "a UUID",
     }

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.base import Codec, Definitions, codec_for, describe
+from model_envelope.runtime.codec.base import Codec, Definitions, codec_for, describe, under
 from model_envelope.runtime.errors import InvalidAnswer, InvalidPayload, Problems
+
+_TOO_DEEP = ("values nested too deeply to follow", "a few hundred levels at most")
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,11 @@ class MethodCodec:
         Raises :class:`InvalidPayload` with everything that is wrong with it.
         """
         problems = Problems()
-        found = self._decode(body, problems)
+        try:
+            found = self._decode(body, problems)
+        except RecursionError:
+            found = {}
+            problems.add("$", *_TOO_DEEP, "payload.depth")
         if problems:
             raise InvalidPayload(
                 problems.summary("the request does not fit the signature"),
@@ -95,7 +101,9 @@ class MethodCodec:
             problems.add("$", describe(body), f"an object with {', '.join(self.parameters)}", "payload.type")
             return {}
         for name in sorted(body.keys() - self.parameters.keys()):
-            problems.add(f"$.{name}", "an unknown parameter", f"one of {', '.join(self.parameters)}", "payload.unknown")
+            problems.add(
+                under("$", name), "an unknown parameter", f"one of {', '.join(self.parameters)}", "payload.unknown"
+            )
         found = {}
         for name, (parameter, codec) in self.parameters.items():
             if name in body:
@@ -110,7 +118,11 @@ class MethodCodec:
         Raises :class:`InvalidAnswer` where the model gave something that its signature does not allow.
         """
         problems = Problems()
-        value = self.returns.encode(answer, "$", problems)
+        try:
+            value = self.returns.encode(answer, "$", problems)
+        except RecursionError:
+            value = None
+            problems.add("$", *_TOO_DEEP, "answer.depth")
         if problems:
             raise InvalidAnswer(
                 problems.summary("the model's answer does not fit its signature"),

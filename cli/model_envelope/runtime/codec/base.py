@@ -40,15 +40,15 @@ class Codec(Protocol):
 
 _HOMES: Mapping[type, tuple[str, str]] = {
     s.Scalar: ("scalars", "scalar_codec"),
-    s.Choice: ("scalars", "choice_codec"),
-    s.Any: ("scalars", "any_codec"),
+    s.Choice: ("choices", "choice_codec"),
+    s.Any: ("choices", "any_codec"),
     s.List: ("containers", "ListCodec"),
     s.Set: ("containers", "SetCodec"),
     s.Tuple: ("containers", "TupleCodec"),
     s.Map: ("containers", "MapCodec"),
-    s.Record: ("containers", "RecordCodec"),
-    s.Union: ("containers", "UnionCodec"),
-    s.Reference: ("containers", "ReferenceCodec"),
+    s.Record: ("records", "RecordCodec"),
+    s.Union: ("unions", "UnionCodec"),
+    s.Reference: ("unions", "ReferenceCodec"),
     s.Tensor: ("tensors", "TensorCodec"),
     s.Table: ("tables", "table_codec"),
     s.Series: ("tables", "series_codec"),
@@ -85,6 +85,12 @@ class Nullable:
     def encode(self, value: Any, path: str, problems: Problems) -> Any:
         """Make null of None."""
         return None if value is None else self.inner.encode(value, path, problems)
+
+
+def under(path: str, name: object) -> str:
+    """Give the path of a named part; a name that came with a payload may be of any length, and is cut."""
+    text = str(name)
+    return f"{path}.{text[:40]}{'…' if len(text) > 40 else ''}"
 
 
 def describe(value: Any) -> str:
