@@ -74,6 +74,8 @@ class Found:
     samples: Mapping[str, Mapping[str, Any]]
     modules: Mapping[str, str | None]
     flavors: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What was looked at in part only, and why."""
 
 
 def probe(question: Question, *, python: Path, scratch: Path, timeout: float = 600.0) -> Found:
@@ -120,6 +122,7 @@ def probe(question: Question, *, python: Path, scratch: Path, timeout: float = 6
         samples=document["samples"],
         modules=document["modules"],
         flavors=tuple(document["flavors"]),
+        notes=tuple(document["notes"]),
     )
 
 

@@ -99,6 +99,8 @@ def pack(
         )
         found = probe(question, python=interpreter, scratch=scratch)
         report(Done("probe", f"Loaded a {found.model_class}; {_and(found.methods)} answered the samples"))
+        for note in found.notes:
+            report(Note(note))
         report(Started("needs", "Finding what it needs"))
         needs, installed = _needs(scan, found, folders, main)
         capture.capture(needs.local, draft.folder / "code")
