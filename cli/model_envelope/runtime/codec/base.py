@@ -49,7 +49,7 @@ _HOMES: Mapping[type, tuple[str, str]] = {
     s.Record: ("records", "RecordCodec"),
     s.Union: ("unions", "UnionCodec"),
     s.Reference: ("unions", "ReferenceCodec"),
-    s.Tensor: ("tensors", "TensorCodec"),
+    s.Tensor: ("tensors", "tensor_codec"),
     s.Table: ("tables", "table_codec"),
     s.Series: ("tables", "series_codec"),
 }
