@@ -209,8 +209,9 @@ class Column:
 class Table:
     """A data frame. In JSON: rows ``[{...}]`` as written, columns ``{name: [...]}`` or split ``{columns, data}``.
 
-    ``levels`` names the levels of the column names (keys as in :class:`Column`), where they have names. A structured
-    array of NumPy is a table of that flavor. ``cls`` names the class where the library has several (``RecordBatch``).
+    ``levels`` names the levels of the column names (keys as in :class:`Column`), where they have names; one whose dtype
+    does not follow from the names is ``{"name": key, "storage": dtype}``. A structured array of NumPy is a table of that
+    flavor. ``cls`` names the class where the library has several (``RecordBatch``).
     """
 
     kind: ClassVar[str] = "table"
@@ -225,9 +226,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Series:
-    """One column by itself; a JSON array. ``name`` is the series' own name.
+    """One column by itself; a JSON array. ``name`` is the series' own name, ``key`` as in :class:`Column`.
 
-    ``cls`` names the class where the library has several (``ChunkedArray``).
+    Where it has an ``index`` that says something, it travels as a table of that index and of itself (``value`` where it
+    has no name). ``cls`` names the class where the library has several (``ChunkedArray``).
     """
 
     kind: ClassVar[str] = "series"
@@ -238,6 +240,8 @@ class Series:
     nullable: bool = False
     cls: str | None = None
     metadata: tuple[Anything, ...] = ()
+    index: tuple[Column, ...] = ()
+    key: Anything = None
 
 
 @dataclass(frozen=True)
