@@ -42,7 +42,8 @@ class Change:
 
     method: str
     path: str
-    what: str
+    was: str
+    now: str
     breaking: bool
     payload: Any = None
 
@@ -72,11 +73,11 @@ def compare(old: s.Signature, new: s.Signature) -> Comparison:
     for name, method in old.methods.items():
         if name not in new.methods:
             example = next(Language(old.definitions).examples(_body(method)), None)
-            changes.append(Change(name, "", "the method is gone", breaking=True, payload=example))
+            changes.append(Change(name, "", "a method", "gone", breaking=True, payload=example))
         else:
             changes += _Methods(name, method, new.methods[name], old.definitions, new.definitions).changes()
     changes += [
-        Change(name, "", "the method is new", breaking=False) for name in new.methods if name not in old.methods
+        Change(name, "", "not there", "a method", breaking=False) for name in new.methods if name not in old.methods
     ]
     changes.sort(key=lambda change: not change.breaking)
     broken = any(change.breaking for change in changes)
@@ -103,11 +104,11 @@ class _Methods:
         inputs = Narrowing(Language(self.before), Language(self.after))
         for found in inputs.differences(_body(self.old), _body(self.new), "$"):
             payload = next((value for value in found.witness if verified(value)), None)
-            yield Change(self.name, found.path, found.what, breaking=payload is not None, payload=payload)
+            yield Change(self.name, found.path, found.was, found.now, breaking=payload is not None, payload=payload)
         # The other way round: whatever the new one may answer has to be what the old one might have answered.
         answers = Narrowing(Language(self.after), Language(self.before), answers=True)
         for found in answers.differences(self.new.returns, self.old.returns, "->"):
-            yield Change(self.name, found.path, found.what, breaking=found.breaking or bool(found.witness))
+            yield Change(self.name, found.path, found.was, found.now, breaking=found.breaking or bool(found.witness))
         yield from self._facts()
 
     def _facts(self) -> Iterator[Change]:
@@ -115,13 +116,13 @@ class _Methods:
         for parameter in self.new.parameters:
             old = olds.get(parameter.name)
             if old and not old.required and not parameter.required and old.default != parameter.default:
-                what = f"the default was {describe(old.default)} and is {describe(parameter.default)}"
-                yield Change(self.name, f"$.{parameter.name}", what, breaking=False)
+                was, now = f"{describe(old.default)} by default", f"{describe(parameter.default)} by default"
+                yield Change(self.name, f"$.{parameter.name}", was, now, breaking=False)
         for fact in ("row_wise", "deterministic"):
             before, after = getattr(self.old, fact).value, getattr(self.new, fact).value
             if before != after:
-                what = f"{fact.replace('_', '-')} was {before} and is {after}"
-                yield Change(self.name, "", what, breaking=False)
+                label = fact.replace("_", "-")
+                yield Change(self.name, "", f"{label}: {before}", f"{label}: {after}", breaking=False)
 
 
 class _Verified:

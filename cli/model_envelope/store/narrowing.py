@@ -10,13 +10,16 @@ from model_envelope.foundation import spelling
 from model_envelope.runtime import signature as s
 from model_envelope.store.shapes import PROBES, Array, Fixed, Language, Named, Object, Shape, options, same, shape_of
 
+_NOWHERE = "not there"
+
 
 @dataclass(frozen=True)
 class Finding:
     """A difference between two types. ``witness`` holds the JSON value that only the old one admits, where one does."""
 
     path: str
-    what: str
+    was: str
+    now: str
     witness: tuple[Any, ...] = ()
     breaking: bool = False
 
@@ -44,7 +47,7 @@ class Narrowing:
         elif same(old, new) and repr(self.old.definitions) == repr(self.new.definitions):
             return
         if old.nullable and not isinstance(old, s.Any) and not self.new.admits(new, None):
-            yield Finding(path, self._was(old, new), (None,))
+            yield Finding(path, *self._words(old, new), (None,))
             old = s.with_nullable(old, False)
         if isinstance(new, s.Any):
             if not isinstance(old, s.Any):
@@ -70,7 +73,7 @@ class Narrowing:
             if value is not None and self.old.admits(old, value) and not self.new.admits(new, value)
         ]
         if lost or (self.answers and _other_dtype(old, new)):
-            yield Finding(path, self._was(old, new), tuple(lost[:3]), breaking=True)
+            yield Finding(path, *self._words(old, new), tuple(lost[:3]), breaking=True)
         else:
             yield self._change(path, old, new)
 
@@ -87,7 +90,7 @@ class Narrowing:
         witnesses = [value for one in tried for value in one.witness] + list(self.old.examples(old))
         lost = [value for value in witnesses if not self.new.admits(new, value)]
         if lost:
-            yield Finding(path, self._was(old, new), tuple(lost[:3]), breaking=True)
+            yield Finding(path, *self._words(old, new), tuple(lost[:3]), breaking=True)
 
     def _shapes(self, old: s.Type, new: s.Type, before: Shape, path: str) -> Iterator[Finding]:
         found = list(self._inside(before, shape_of(new), path))
@@ -95,11 +98,11 @@ class Narrowing:
             # What one spelling cannot say (a ragged array, another orientation of a table) only examples show.
             lost = [value for value in self._spellings(old) if not self.new.admits(new, value)]
             if lost:
-                yield Finding(path, self._was(old, new), tuple(lost[:3]), breaking=True)
+                yield Finding(path, *self._words(old, new), tuple(lost[:3]), breaking=True)
                 return
             if isinstance(new, s.Tensor) and len(new.shape) > 1 and not self.answers:
                 # Rows of different lengths are seen by the codec of the array alone, which is asked in the end.
-                yield Finding(path, self._was(old, new), tuple(self.old.examples(old)))
+                yield Finding(path, *self._words(old, new), tuple(self.old.examples(old)))
                 return
         yield from found
         if not found and old != new and _words(old) != _words(new):
@@ -117,7 +120,7 @@ class Narrowing:
                 yield from self._objects(old, new, path)
             case Object(), Named():
                 for name, (kind, _) in old.fields.items():
-                    yield from self._field(old, name, kind, new.value, f"{path}.{name}", {})
+                    yield from self._field(old, name, kind, new.value, f"{path}.{name}", self._least(old, Object({})))
             case Named(), Named():
                 for found in self.differences(old.value, new.value, f"{path}.*"):
                     yield found.within(lambda value: {"key": value})
@@ -131,11 +134,12 @@ class Narrowing:
             witness = self._filled(old, wanted + 1 if length is None else length)
             sizes = ["of any length" if length is None else f"of {length}", f"of {wanted}"]
             before, after = reversed(sizes) if self.answers else sizes
-            yield Finding(path, f"was an array {before} and is an array {after}", (witness,), breaking=True)
+            yield Finding(path, f"an array {before}", f"an array {after}", (witness,), breaking=True)
             return
         if isinstance(new, Array) and new.distinct and not (isinstance(old, Array) and old.distinct):
             twice = self._filled(old, 2 if length is None else length)
-            yield Finding(path, "its items have to be distinct", (twice,) if len(twice) > 1 else ())
+            words = self._words(s.List(s.Any()), s.Set(s.Any()))
+            yield Finding(path, *words, (twice,) if len(twice) > 1 else ())
         if isinstance(old, Array) and isinstance(new, Array):
             yield from self._items(old, old.item, new.item, None, f"{path}[*]")
             return
@@ -161,38 +165,34 @@ class Narrowing:
     def _objects(self, old: Object, new: Object, path: str) -> Iterator[Finding]:
         for name, (kind, required) in old.fields.items():
             place = f"{path}.{name}"
+            least = self._least(old, new)
             if name not in new.fields:
-                example = {**self._least(old, new), name: self.old.example(kind)}
-                what = "is new" if self.answers else "is gone"
-                yield Finding(place, what, (example,), breaking=self.answers)
+                words = (_NOWHERE, spelling.kind(kind)) if self.answers else (spelling.kind(kind), "gone")
+                yield Finding(place, *words, ({**least, name: self.old.example(kind)},), breaking=self.answers)
                 continue
             theirs, needed = new.fields[name]
-            if needed and not required:
-                least = {key: value for key, value in self._least(old, new).items() if key != name}
-                yield Finding(
-                    place, "may be left out now" if self.answers else "was optional and is required", (least,)
-                )
-            elif required and not needed:
-                yield Finding(place, "is always there now" if self.answers else "was required and is optional")
-            yield from self._field(old, name, kind, theirs, place, self._least(old, new))
+            if needed != required:
+                words = ("optional", "required") if needed != self.answers else ("required", "optional")
+                without = {key: value for key, value in least.items() if key != name}
+                yield Finding(place, *words, (without,) if needed else ())
+            yield from self._field(old, name, kind, theirs, place, least)
         for name, (kind, needed) in new.fields.items():
             if name not in old.fields:
+                lacking = (self._least(old, new),) if needed else ()
+                words = (_NOWHERE, f"{spelling.kind(kind)}, {'required' if needed else 'optional'}")
                 if self.answers:
-                    yield Finding(
-                        f"{path}.{name}", "is gone", (self._least(old, new),) if needed else (), breaking=True
-                    )
-                elif needed:
-                    what = f"is new and required ({spelling.kind(kind)})"
-                    yield Finding(f"{path}.{name}", what, (self._least(old, new),))
-                else:
-                    yield Finding(f"{path}.{name}", f"is new and optional ({spelling.kind(kind)})")
+                    words = (spelling.kind(kind), "gone")
+                yield Finding(f"{path}.{name}", *words, lacking, breaking=needed)
 
     def _field(
         self, old: Object, name: str, kind: s.Type, theirs: s.Type, place: str, least: Mapping[str, Any]
     ) -> Iterator[Finding]:
-        others = {key: value for key, value in (least or self._least(old, Object({}))).items() if key != name}
         for found in self.differences(kind, theirs, place):
-            yield found.within(lambda value: {**others, name: value})
+            yield found.within(
+                lambda value: {
+                    key: value if key == name else least[key] for key in old.fields if key == name or key in least
+                }
+            )
 
     def _least(self, old: Object, new: Object) -> dict[str, Any]:
         """Give an object that the old side admits, with as little in it as the new side allows to object to."""
@@ -206,12 +206,12 @@ class Narrowing:
         return found
 
     def _change(self, path: str, old: s.Type, new: s.Type) -> Finding:
-        return Finding(path, self._was(old, new))
+        return Finding(path, *self._words(old, new))
 
-    def _was(self, old: s.Type, new: s.Type) -> str:
+    def _words(self, old: s.Type, new: s.Type) -> tuple[str, str]:
         before, after = (new, old) if self.answers else (old, new)
-        was, is_ = _words(before), _words(after)
-        return f"was {was} and is {is_}" if was != is_ else f"is {is_}, made otherwise"
+        was, now = _words(before), _words(after)
+        return was, now if was != now else f"{now}, made otherwise"
 
 
 def _other_dtype(old: s.Type, new: s.Type) -> bool:
