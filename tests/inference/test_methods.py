@@ -1,15 +1,12 @@
 import dataclasses
 import enum
-from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Annotated, Any, Literal, NewType, Optional, TypedDict, Union
+from typing import NewType, TypedDict
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from model_envelope.inference.annotations import type_from
-from model_envelope.inference.methods import bind, head, parameters_of
+from model_envelope.inference.methods import bind, parameters_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.errors import InvalidSignature
 
@@ -34,49 +31,6 @@ class Point:
 
 class Odd:
     pass
-
-
-@pytest.mark.parametrize(
-    ("annotation", "kind"),
-    [
-        (int, INTEGER),
-        (None, s.Scalar("null", nullable=True)),
-        (date, s.Scalar("date")),
-        (Optional[int], s.Scalar("int64", nullable=True)),  # noqa: UP045  the older spelling is in people's code
-        (int | None, s.Scalar("int64", nullable=True)),
-        (Union[int, str], s.Union((INTEGER, TEXT))),  # noqa: UP007
-        (list[int], s.List(INTEGER)),
-        (Sequence[str], s.List(TEXT)),
-        (tuple[int, str], s.Tuple((INTEGER, TEXT))),
-        (tuple[int, ...], s.List(INTEGER)),
-        (set[int], s.Set(INTEGER)),
-        (dict[str, int], s.Map(TEXT, INTEGER)),
-        (Mapping[int, str], s.Map(INTEGER, TEXT)),
-        (Literal["a", None], s.Choice(("a",), nullable=True)),
-        (Annotated[int, "years"], INTEGER),
-        (UserId, INTEGER),
-        (Colour, s.Choice(("red",), enum=f"{__name__}:Colour")),
-        (Movie, s.Record((s.Field("title", TEXT, required=False),))),
-        (
-            Point,
-            s.Record(
-                (s.Field("x", s.Scalar("float64")), s.Field("y", s.Scalar("float64"), required=False)),
-                cls=f"{__name__}:Point",
-            ),
-        ),
-        (Any, None),
-        (pd.DataFrame, None),
-        (np.ndarray, None),
-        (list, None),
-    ],
-)
-def test_the_type_of_an_annotation(annotation, kind):
-    assert type_from(annotation, "$") == kind
-
-
-def test_a_class_that_a_signature_cannot_say_is_refused():
-    with pytest.raises(InvalidSignature, match="Odd"):
-        type_from(Odd, "$.x")
 
 
 def found(function, samples, *, is_json=False):
@@ -138,8 +92,3 @@ def test_a_required_parameter_without_sample_is_named():
     with pytest.raises(InvalidSignature, match="`b`") as caught:
         found(predict, 1)
     assert caught.value.code == "signature.no-sample"
-
-
-def test_the_first_rows_are_kept_of_batches_of_equal_length():
-    kept = head({"X": pd.DataFrame({"a": range(9)}), "w": np.arange(9), "scale": np.arange(3), "k": 7}, 2)
-    assert (len(kept["X"]), len(kept["w"]), len(kept["scale"]), kept["k"]) == (2, 2, 3, 7)

@@ -73,7 +73,7 @@ class MethodCodec:
         self.method = method
         self.definitions = definitions = Definitions(definitions, ignore_columns=extra_columns == "ignore")
         self.parameters: Mapping[str, tuple[s.Parameter, Codec]] = {
-            parameter.name: (parameter, _parameter_codec(parameter, definitions)) for parameter in method.parameters
+            parameter.name: (parameter, parameter_codec(parameter, definitions)) for parameter in method.parameters
         }
         self.returns = codec_for(method.returns, definitions)
 
@@ -151,7 +151,8 @@ class MethodCodec:
         return body
 
 
-def _parameter_codec(parameter: s.Parameter, definitions: Definitions) -> Codec:
+def parameter_codec(parameter: s.Parameter, definitions: Mapping[str, s.Type]) -> Codec:
+    """Make the codec of what a request body has for a parameter."""
     if parameter.kind is s.Kind.VARIADIC:
         return codec_for(s.List(parameter.type), definitions)
     if parameter.kind is s.Kind.VARIADIC_KEYWORD:

@@ -11,7 +11,8 @@ from model_envelope.runtime.codec.base import Definitions, codec_for, describe, 
 from model_envelope.runtime.codec.choices import class_named
 from model_envelope.runtime.errors import EnvelopeError, Problems
 
-_ABSENT = object()
+ABSENT = object()
+"""What an instance has where it has nothing."""
 
 
 class RecordCodec:
@@ -24,9 +25,7 @@ class RecordCodec:
     @cached_property
     def maker(self) -> Maker:
         """How instances of the class are made and read; the class is imported when it is first needed."""
-        if self.kind.style is s.Style.INTERVAL:
-            return Interval(self.kind.cls)
-        return _MAKERS[self.kind.style](class_named(self.kind.cls)) if self.kind.cls else Plain(dict)
+        return maker_of(self.kind)
 
     def decode(self, value: Any, path: str, problems: Problems) -> Any:
         """Decode an object: missing, null and default are three things, and unknown fields are refused.
@@ -69,7 +68,7 @@ class RecordCodec:
         found: dict[str, Any] = {}
         for name, (field, codec) in self.fields.items():
             item = maker.read(value, name)
-            if item is not _ABSENT:
+            if item is not ABSENT:
                 found[name] = codec.encode(item, f"{path}.{name}", problems)
             elif field.required:
                 problems.add(f"{path}.{name}", "nothing", "a value", "answer.missing")
@@ -94,7 +93,7 @@ class Maker:
 
     def read(self, value: Any, name: str) -> Any:
         """Read one field of an instance."""
-        return getattr(value, name, _ABSENT)
+        return getattr(value, name, ABSENT)
 
     def admits(self, value: Any) -> bool:
         """Tell whether a value is an instance."""
@@ -106,7 +105,7 @@ class Plain(Maker):
 
     def read(self, value: Any, name: str) -> Any:
         """Read an item or an attribute."""
-        return value.get(name, _ABSENT) if isinstance(value, Mapping) else super().read(value, name)
+        return value.get(name, ABSENT) if isinstance(value, Mapping) else super().read(value, name)
 
     def admits(self, value: Any) -> bool:
         """Admit any mapping."""
@@ -145,7 +144,7 @@ class Attrs(Maker):
 
     def read(self, value: Any, name: str) -> Any:
         """Read the attribute behind an alias."""
-        return getattr(value, self.names.get(name, name), _ABSENT)
+        return getattr(value, self.names.get(name, name), ABSENT)
 
 
 class Pydantic(Maker):
@@ -158,7 +157,7 @@ class Pydantic(Maker):
 
     def read(self, value: Any, name: str) -> Any:
         """Read the attribute behind an alias."""
-        return getattr(value, self.names.get(name, name), _ABSENT)
+        return getattr(value, self.names.get(name, name), ABSENT)
 
 
 def alias_of(field: Any, name: str) -> str:
@@ -189,3 +188,10 @@ _MAKERS: Mapping[s.Style, Callable[[Any], Maker]] = {
     s.Style.PYDANTIC: Pydantic,
     s.Style.NAMEDTUPLE: Maker,
 }
+
+
+def maker_of(kind: s.Record) -> Maker:
+    """Give what makes and reads the instances of a record; its class is imported."""
+    if kind.style is s.Style.INTERVAL:
+        return Interval(kind.cls)
+    return _MAKERS[kind.style](class_named(kind.cls)) if kind.cls else Plain(dict)
