@@ -34,11 +34,12 @@ class Categories:
         import numpy as np
         import pandas as pd
 
-        if self.mixed:
-            taken = [-1 if value is None else self.places[_typed(value)] for value in values]
-        else:
-            taken = [self.codes[value] for value in values]
-        return pd.Categorical.from_codes(np.array(taken, dtype=np.intp), dtype=self.dtype)
+        place = self._place if self.mixed else self.codes.__getitem__
+        codes = np.fromiter(map(place, values), dtype=np.int32, count=len(values))
+        return pd.Categorical.from_codes(codes, dtype=self.dtype, validate=False)
+
+    def _place(self, value: Any) -> int:
+        return -1 if value is None else self.places[_typed(value)]
 
     @cached_property
     def dtype(self) -> Any:

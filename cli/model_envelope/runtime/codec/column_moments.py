@@ -14,6 +14,7 @@ from model_envelope.runtime.codec.scalars import Refused
 
 DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 _NEWLINE = "\n"
+_LOCAL, _ZULU, _ZERO = b"0000-00-00T00:00:00", b"0000-00-00T00:00:00Z", ord("0")
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799
 """The first and the last second of the years 1 to 9999."""
 
@@ -49,17 +50,17 @@ class Moments:
         import numpy as np
         import pandas as pd
 
-        texts = [value for value in values if value is not None] if null else values
-        if texts and not self._all.fullmatch(_NEWLINE.join(texts)):
-            raise Refused("moment")
+        glance = self._check([value for value in values if value is not None] if null else values)
+        glance = None if null else glance
         shifts = None
         if self.zoned:
             shifts = [0 if value is None or value[-1] == "Z" else _minutes(value) for value in values]
             values = [value if value is None else value[:-1] if value[-1] == "Z" else value[:-6] for value in values]
         if null:
             values = ["NaT" if value is None else value for value in values]
-        width = self._width
-        array = np.array([value[:width] for value in values], dtype=f"M8[{self.unit}]")
+        if glance is None and max(map(len, values), default=0) > self._width:
+            values = [value[: self._width] for value in values]
+        array = np.array(values if glance is None else glance, dtype=f"M8[{self.unit}]")
         if shifts and any(shifts):
             array -= np.array(shifts, dtype="m8[m]")
         if self.unit == "ns":
@@ -67,6 +68,25 @@ class Moments:
         if not self.zoned:
             return array
         return pd.DatetimeIndex(array).tz_localize("UTC").tz_convert(dtype_of(self.storage).tz).array
+
+    def _check(self, texts: Sequence[str]) -> Any:
+        """Refuse what is not written as a moment; give an array where all are written ``YYYY-MM-DDTHH:MM:SS``."""
+        import numpy as np
+
+        if not len(texts):
+            return None
+        usual = _ZULU if self.zoned else _LOCAL
+        if set(map(len, texts)) == {len(usual)}:
+            whole = "".join(texts)
+            if whole.isascii():
+                letters = np.frombuffer(whole.encode(), dtype=np.uint8).reshape(len(texts), -1)
+                # Unsigned: what is less than "0" wraps around to much.
+                beyond = letters - np.frombuffer(usual, dtype=np.uint8)
+                if (beyond <= np.array([9 if letter == _ZERO else 0 for letter in usual], dtype=np.uint8)).all():
+                    return None if self.zoned else letters.view(f"S{len(usual)}")[:, 0]
+        if not self._all.fullmatch(_NEWLINE.join(texts)):
+            raise Refused("moment")
+        return None
 
     @staticmethod
     def _in_range(values: Sequence[Any], array: Any) -> None:

@@ -7,6 +7,7 @@ column as a whole was refused), and writes an array back as a list of JSON value
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -30,7 +31,7 @@ class Values(Protocol):
         """Build the array; ``null`` says whether None is among the values. Raises where a value is not in order."""
         ...
 
-    def write(self, array: Any) -> list[Any]:
+    def write(self, stored: Any) -> list[Any]:
         """Write an array of the very dtype as JSON values. Raises :class:`Refused` where one is not admitted."""
         ...
 
@@ -54,13 +55,16 @@ class Integers:
         import numpy as np
 
         filled = [0 if value is None else value for value in values] if null else values
-        if self.dtype != "int64" and len(filled) and not (self.least <= min(filled) and max(filled) <= self.most):
+        if self.dtype == "int64":
+            # Python's own array takes numbers faster than NumPy does, and is as strict about 64 bits.
+            return self.store.build(np.frombuffer(array("q", filled), dtype=np.int64), values, null)
+        if len(filled) and not (self.least <= min(filled) and max(filled) <= self.most):
             raise Refused("range")
         return self.store.build(np.array(filled, dtype=self.dtype), values, null)
 
-    def write(self, array: Any) -> list[Any]:
+    def write(self, stored: Any) -> list[Any]:
         """Write integers."""
-        return self.store.write(array)
+        return self.store.write(stored)
 
 
 class Booleans:
@@ -79,11 +83,12 @@ class Booleans:
         """Build an array."""
         import numpy as np
 
-        return self.store.build(np.array(values, dtype=bool), values, null)
+        filled = [value is True for value in values] if null else values
+        return self.store.build(np.frombuffer(bytearray(filled), dtype=bool), values, null)
 
-    def write(self, array: Any) -> list[Any]:
+    def write(self, stored: Any) -> list[Any]:
         """Write booleans."""
-        return self.store.write(array)
+        return self.store.write(stored)
 
 
 class Floats:
@@ -110,26 +115,29 @@ class Floats:
         """Build an array, in which null is NaN."""
         import numpy as np
 
+        nulls, given = values.count(None) if null else 0, values
         spelled = [at for at, value in enumerate(values) if type(value) is str] if self.non_finite else []
         if spelled:
             if not all(self.admits(values[at]) for at in spelled):
                 raise Refused("spelling")
             values = [NON_FINITE[value] if type(value) is str else value for value in values]
-        wide = np.array(values, dtype=np.float64)
+        if null:
+            values = [math.nan if value is None else value for value in values]
+        wide = np.frombuffer(array("d", values), dtype=np.float64)
         finite = np.isfinite(wide)
-        if int(len(wide) - finite.sum()) != len(spelled) + (values.count(None) if null else 0):
+        if int(len(wide) - finite.sum()) != len(spelled) + nulls:
             raise Refused("not finite")
         if self.dtype == "float64":
-            return self.store.build(wide, values, null)
+            return self.store.build(wide, given, null)
         if (np.abs(wide[finite]) > self.most).any():
             raise Refused("range")
-        return self.store.build(wide.astype(self.dtype), values, null)
+        return self.store.build(wide.astype(self.dtype), given, null)
 
-    def write(self, array: Any) -> list[Any]:
+    def write(self, stored: Any) -> list[Any]:
         """Write floats: NaN as null, the infinities spelled."""
         import numpy as np
 
-        floats = self.store.floats(array)
+        floats = self.store.floats(stored)
         finite = np.isfinite(floats)
         if finite.all():
             return list(floats.tolist())
@@ -166,15 +174,20 @@ class Strings:
         if self.objects is None:
             import pandas as pd
 
-            return pd.array(list(values), dtype=dtype_of(self.storage))
+            dtype = dtype_of(self.storage)
+            if dtype.storage == "pyarrow" and not pd.__version__.startswith("2."):
+                import pyarrow as pa
+
+                return pd.arrays.ArrowStringArray(pa.array(values, type=pa.large_string()), dtype=dtype)
+            return pd.array(list(values), dtype=dtype)
         return objects([self.objects[0] if value is None else value for value in values] if null else values)
 
-    def write(self, array: Any) -> list[Any]:
+    def write(self, stored: Any) -> list[Any]:
         """Write strings."""
-        found = list(array.tolist())
+        found = list(stored.tolist())
         if set(map(type, found)) <= {str}:
             return found
-        missing = array.isna().tolist()
+        missing = stored.isna().tolist()
         found = [None if null else value for value, null in zip(found, missing, strict=True)]
         if not set(map(type, found)) <= {str, type(None)}:
             raise Refused("strings")
@@ -213,10 +226,10 @@ class Items:
 
         return np.array(found, dtype=self.storage)
 
-    def write(self, array: Any) -> list[Any]:
+    def write(self, stored: Any) -> list[Any]:
         """Write each value; the slow road names those that are not admitted."""
         problems = Problems(limit=1)
-        values = present(array) if self.missing is not None else array.tolist()
+        values = present(stored) if self.missing is not None else stored.tolist()
         found = [self.item.encode(value, "$", problems) for value in values]
         if problems:
             raise Refused("value")
@@ -232,64 +245,64 @@ class _Store:
         self.masked = storage[0] in "IUF" or storage == "boolean"
         self.sparse = storage.startswith("Sparse[")
 
-    def build(self, array: Any, values: Sequence[Any], null: bool) -> Any:
-        """Put an array where it belongs."""
+    def build(self, numbers: Any, values: Sequence[Any], null: bool) -> Any:
+        """Put an array of NumPy where it belongs."""
         import numpy as np
 
         if self.masked:
             import pandas as pd
 
-            mask = np.array([value is None for value in values]) if null else np.zeros(len(array), dtype=bool)
+            missing = bytearray([value is None for value in values]) if null else bytearray(len(numbers))
             makers = {"b": pd.arrays.BooleanArray, "f": pd.arrays.FloatingArray}
-            return makers.get(array.dtype.kind, pd.arrays.IntegerArray)(array, mask)
+            return makers.get(numbers.dtype.kind, pd.arrays.IntegerArray)(numbers, np.frombuffer(missing, dtype=bool))
         if self.missing is not None:
             missing = self.missing[0]
-            plain = array.tolist()
+            plain = numbers.tolist()
             return objects([missing if value is None else plain[at] for at, value in enumerate(values)])
         if self.sparse:
             import pandas as pd
 
-            return pd.arrays.SparseArray(array, dtype=dtype_of(self.storage))
-        return array
+            return pd.arrays.SparseArray(numbers, dtype=dtype_of(self.storage))
+        return numbers
 
-    def write(self, array: Any) -> list[Any]:
+    def write(self, stored: Any) -> list[Any]:
         """Write an array, missing values as null."""
         if self.masked:
-            return list(array.to_numpy(dtype=object, na_value=None).tolist())
+            return list(stored.to_numpy(dtype=object, na_value=None).tolist())
         if self.missing is not None:
-            return present(array)
+            return present(stored)
         import numpy as np
 
-        return list(np.asarray(array).tolist())
+        return list(np.asarray(stored).tolist())
 
-    def floats(self, array: Any) -> Any:
+    def floats(self, stored: Any) -> Any:
         """Give an array of floats, missing values as NaN."""
         import numpy as np
 
         if self.masked:
-            return array.to_numpy(dtype=np.float64, na_value=np.nan)
-        return np.asarray(array, dtype=np.float64)
+            return stored.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.asarray(stored, dtype=np.float64)
 
 
 def objects(values: Sequence[Any]) -> Any:
     """Build an array of Python objects, whatever their lengths."""
     import numpy as np
 
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
+    found = np.empty(len(values), dtype=object)
+    found[:] = values
+    return found
 
 
-def kept(array: Any) -> Any:
+def kept(stored: Any) -> Any:
     """Keep objects objects: of an array of nothing but strings pandas 3 would make its own strings."""
-    if array.dtype != object:
-        return array
+    if stored.dtype != object:
+        return stored
     import pandas as pd
 
-    return pd.Series(array, dtype=object, copy=False)
+    return pd.Series(stored, dtype=object, copy=False)
 
 
-def present(array: Any) -> list[Any]:
+def present(stored: Any) -> list[Any]:
     """Give the values of a pandas array as Python objects, None where one is missing."""
-    missing = array.isna().tolist()
-    return [None if null is True else value for value, null in zip(array.tolist(), missing, strict=True)]
+    missing = stored.isna().tolist()
+    return [None if null is True else value for value, null in zip(stored.tolist(), missing, strict=True)]

@@ -6,7 +6,7 @@ something is wrong is each value looked at by itself, to name every bad row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,13 @@ PathOf = Callable[[int], str]
 _NONE = type(None)
 _WRONG = (Refused, TypeError, ValueError, KeyError, OverflowError)
 
+_HINTS: Mapping[Any, Any] = {
+    frozenset({int}): int,
+    frozenset({bool}): bool,
+    frozenset({str}): str,
+    frozenset({int, float}): float,
+}
+
 
 class ColumnCodec:
     """The values of one column. ``storage`` is the pandas dtype that the model saw when it was sealed."""
@@ -35,6 +42,14 @@ class ColumnCodec:
         self.definitions = definitions
         self.values = values_for(kind, storage, definitions)
         self.types = None if self.values.types is None else self.values.types | ({_NONE} if kind.nullable else set())
+
+    @cached_property
+    def hint(self) -> Any:
+        """The Python type that the JSON of each value is read as; Any where there are several."""
+        known = _HINTS.get(self.values.types)
+        if known is None:
+            return Any
+        return known | None if self.kind.nullable else known
 
     @cached_property
     def item(self) -> Codec:
@@ -62,6 +77,22 @@ class ColumnCodec:
                 return self.values.build(values, _NONE in found)
             except _WRONG:
                 pass  # each value is looked at below
+        self._explain(values, path_of, problems)
+        return None
+
+    def decode_known(self, values: Sequence[Any]) -> Any:
+        """Build the array of values whose types are known to be right; None where one is refused all the same."""
+        if self.hint is Any:
+            problems = Problems(limit=1)
+            built = self.decode(values, lambda _at: "$", problems)
+            return None if problems else built
+        try:
+            return self.values.build(values, None in values)
+        except _WRONG:
+            return None
+
+    def _explain(self, values: Sequence[Any], path_of: PathOf, problems: Problems) -> None:
+        """Note every value that does not belong in the column."""
         before = len(problems.items) + problems.dropped
         if isinstance(self.values, ArrowValues):
             self.values.explain(values, path_of, problems)
@@ -74,7 +105,6 @@ class ColumnCodec:
                     problems.add(path_of(at), describe(value), self.expected, self._code(value))
         if len(problems.items) + problems.dropped == before:
             self._one_by_one(values, path_of, problems)
-        return None
 
     def _code(self, value: Any) -> str:
         if value is None:
