@@ -122,7 +122,7 @@ def test_arrays_come_back_equal(array):
     ("value", "path", "code"),
     [
         ([[1, 2], [3]], "$", "payload.ragged"),
-        ([1, 2], "$[0]", "payload.type"),
+        ([1, [2, 3]], "$[0]", "payload.type"),
         ([[1, 2, 3]], "$", "payload.shape"),
         ([[1, [2]]], "$[0][1]", "payload.shape"),
         ([[1, "2"]], "$[0][1]", "payload.type"),

@@ -73,7 +73,8 @@ def _structured(array: Any, path: str) -> s.Table:
     """Find the columns of a structured array."""
     if array.ndim != 1:
         raise _unknown(array, path, "one dimension: records one below the other")
-    columns, problems = [], []
+    columns: list[s.Column] = []
+    problems: list[Problem] = []
     storages = write_fields(array.dtype)
     for name in array.dtype.names:
         try:

@@ -1,4 +1,4 @@
-"""The types of pyarrow's tables, record batches and arrays: by their Arrow types, with what all rows show beyond them."""
+"""The types of pyarrow's tables, record batches and arrays: their Arrow types, and what all rows show beyond them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ def table_type(frame: Any, path: str) -> s.Table:
 
     Raises :class:`InvalidSignature` with every column that a signature cannot say.
     """
-    columns, problems = [], []
+    columns: list[s.Column] = []
+    problems: list[Problem] = []
     for series in frame:
         try:
             kind, storage = _column(series, f"{path}.{series.name}")

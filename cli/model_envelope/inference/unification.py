@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import under
@@ -104,7 +105,7 @@ def _unify_tensors(one: s.Tensor, other: s.Tensor, *, nullable: bool) -> s.Tenso
     if len(one.shape) != len(other.shape):
         return None
     shape = tuple(left if left == right else None for left, right in zip(one.shape, other.shape, strict=True))
-    both = {
+    both: dict[str, Any] = {
         "shape": shape,
         "nullable": nullable,
         "non_finite": one.non_finite or other.non_finite,
@@ -139,12 +140,12 @@ def _unify_tables(one: s.Table, other: s.Table, path: str, *, nullable: bool) ->
         (column.name, column.storage) for column in (*other.index, *other.columns)
     ]:
         return None
-    joined = {
+    joined: dict[str, Any] = {
         "nullable": nullable,
         "index": _unify_columns(one.index, other.index, path),
         "columns": _unify_columns(one.columns, other.columns, path),
     }
-    left, right = dataclasses.replace(one, **joined), dataclasses.replace(other, **joined)  # type: ignore[arg-type]
+    left, right = dataclasses.replace(one, **joined), dataclasses.replace(other, **joined)
     return left if left == right else None
 
 

@@ -89,8 +89,8 @@ def _container(value: Any, path: str) -> s.Type | None:
     if isinstance(value, tuple):
         return s.Tuple(tuple(_type_of(item, f"{path}[{at}]") for at, item in enumerate(value)))
     if isinstance(value, set | frozenset):
-        items = [_type_of(item, f"{path}[*]") for item in sorted(value, key=repr)]
-        return s.Set(unify_all(items, path), frozen=isinstance(value, frozenset))
+        kinds = [_type_of(item, f"{path}[*]") for item in sorted(value, key=repr)]
+        return s.Set(unify_all(kinds, path), frozen=isinstance(value, frozenset))
     return None
 
 

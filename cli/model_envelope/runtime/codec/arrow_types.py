@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from model_envelope.runtime import signature as s
+from model_envelope.runtime.codec.base import Definitions
+from model_envelope.runtime.codec.cells import cell_for
 from model_envelope.runtime.codec.storages import Storage, word
-from model_envelope.runtime.errors import InvalidSignature
+from model_envelope.runtime.errors import InvalidSignature, Problems
 
 UNITS = ("s", "ms", "us", "ns")
 
@@ -146,7 +148,9 @@ def plain_values(array: Any) -> list[Any]:
         pairs = list(zip(plain_values(array.keys), plain_values(array.items), strict=True))
         return _sliced(array, pairs, offsets[:-1], offsets[1:])
     if types.is_list_view(kind) or types.is_large_list_view(kind):
-        return plain_values(array.cast(pa.large_list(kind.value_field)))
+        starts = array.offsets.to_pylist()
+        ends = [start + size for start, size in zip(starts, array.sizes.to_pylist(), strict=True)]
+        return _sliced(array, plain_values(array.values), starts, ends)
     if types.is_list(kind) or types.is_large_list(kind):
         offsets = array.offsets.to_pylist()
         first = offsets[0] if offsets else 0
@@ -187,9 +191,19 @@ def build(values: list[Any], type_: Any, kind: s.Type) -> Any:
 
     if pa.types.is_run_end_encoded(type_):
         return pa.compute.run_end_encode(build(values, type_.value_type, kind), type_.run_end_type)
-    if pa.types.is_dictionary(type_) and isinstance(kind, s.Choice) and kind.dtype is None:
-        places = {value: at for at, value in enumerate(kind.values)} | {None: None}
+    if pa.types.is_dictionary(type_) and isinstance(kind, s.Choice):
+        known = _known(kind, type_.value_type)
+        places = {value: at for at, value in enumerate(known)} | {None: None}
         indices = pa.array([places[value] for value in values], type=type_.index_type)
-        dictionary = pa.array(list(kind.values), type=type_.value_type)
+        dictionary = pa.array(known, type=type_.value_type)
         return pa.DictionaryArray.from_arrays(indices, dictionary, ordered=type_.ordered)
     return pa.array(values, type=type_)
+
+
+def _known(kind: s.Choice, type_: Any) -> list[Any]:
+    """Give the plain values of a choice, whose spelling may be text."""
+    if kind.dtype is None:
+        return list(kind.values)
+    cell = cell_for(s.Scalar(kind.dtype, unit=getattr(type_, "unit", None)), None, Definitions())
+    problems = Problems()
+    return [cell.decode(value, "$", problems) for value in kind.values]

@@ -10,8 +10,8 @@ from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import Codec, Definitions, codec_for, describe
 from model_envelope.runtime.codec.cell_tables import CellSeries, CellTable, ColumnCodec, PathOf
 from model_envelope.runtime.codec.cells import Cells
+from model_envelope.runtime.codec.leaves import NOT_A_TIME, counts_of, objects
 from model_envelope.runtime.codec.storages import Storage, read_storage, word
-from model_envelope.runtime.codec.tensors import NOT_A_TIME, counts_of, objects
 from model_envelope.runtime.errors import InvalidSignature, Problems
 
 

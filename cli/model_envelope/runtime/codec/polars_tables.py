@@ -33,8 +33,9 @@ def write_dtype(dtype: Any) -> str | None:
             written = write_dtype(inner)
             return written and f"Array({written}, {size})"
         case pl.Struct(fields=fields):
-            parts = [(word(field.name), write_dtype(field.dtype)) for field in fields]
-            return None if any(part is None for _, part in parts) else f"Struct({', '.join(map(': '.join, parts))})"
+            parts = {word(field.name): write_dtype(field.dtype) for field in fields}
+            known = [f"{label}: {part}" for label, part in parts.items() if part is not None]
+            return f"Struct({', '.join(known)})" if len(known) == len(fields) else None
     name = type(dtype).__name__ if isinstance(dtype, pl.DataType) else str(dtype)
     return name if name in _PLAIN else None
 

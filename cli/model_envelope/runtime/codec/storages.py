@@ -1,7 +1,7 @@
 """The dtype of a column as its library writes it, taken apart: ``list<timestamp[us, tz=Europe/Berlin]>``.
 
-The libraries write their dtypes with different brackets, and do not read them back. Here all brackets are one, a part may
-have a label (``struct<a: int64>``), and odd names stand in quotes, so that any text that was written can be read.
+The libraries write their dtypes with different brackets, and do not read them back. Here all brackets are one, a part
+may have a label (``struct<a: int64>``), and odd names stand in quotes, so that any text that was written can be read.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def _part(tokens: list[str]) -> tuple[str | None, Storage]:
 
 
 def _word(tokens: list[str]) -> str:
-    token = tokens.pop(0)
-    if token.startswith('"'):
-        return str(json.loads(token))
-    if token in "<>[](),:=":
-        raise ValueError(token)
-    return token
+    found = tokens.pop(0)
+    if found.startswith('"'):
+        return str(json.loads(found))
+    if found in "<>[](),:=":
+        raise ValueError(found)
+    return found
