@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from model_envelope.foundation import spelling
@@ -119,8 +120,9 @@ class Narrowing:
             case Object(), Object():
                 yield from self._objects(old, new, path)
             case Object(), Named():
+                least = self._least(old, Object({}))
                 for name, (kind, _) in old.fields.items():
-                    yield from self._field(old, name, kind, new.value, f"{path}.{name}", self._least(old, Object({})))
+                    yield from self._field(old, name, kind, new.value, f"{path}.{name}", least)
             case Named(), Named():
                 for found in self.differences(old.value, new.value, f"{path}.*"):
                     yield found.within(lambda value: {"key": value})
@@ -163,9 +165,9 @@ class Narrowing:
         return [next(self.old.examples(shape.item), None)] * length
 
     def _objects(self, old: Object, new: Object, path: str) -> Iterator[Finding]:
+        least = self._least(old, new)
         for name, (kind, required) in old.fields.items():
             place = f"{path}.{name}"
-            least = self._least(old, new)
             if name not in new.fields:
                 words = (_NOWHERE, spelling.kind(kind)) if self.answers else (spelling.kind(kind), "gone")
                 yield Finding(place, *words, ({**least, name: self.old.example(kind)},), breaking=self.answers)
@@ -178,7 +180,7 @@ class Narrowing:
             yield from self._field(old, name, kind, theirs, place, least)
         for name, (kind, needed) in new.fields.items():
             if name not in old.fields:
-                lacking = (self._least(old, new),) if needed else ()
+                lacking = (least,) if needed else ()
                 words = (_NOWHERE, f"{spelling.kind(kind)}, {'required' if needed else 'optional'}")
                 if self.answers:
                     words = (spelling.kind(kind), "gone")
@@ -200,9 +202,10 @@ class Narrowing:
         for name, (kind, required) in old.fields.items():
             theirs = new.fields.get(name)
             if required or (theirs is not None and theirs[1]):
-                values = list(self.old.examples(kind))
-                liked = (value for value in values if theirs is not None and self.new.admits(theirs[0], value))
-                found[name] = next(liked, values[0])
+                values = self.old.examples(kind)
+                first = next(values)
+                liked = (value for value in chain([first], values) if theirs and self.new.admits(theirs[0], value))
+                found[name] = first if theirs is None else next(liked, first)
         return found
 
     def _change(self, path: str, old: s.Type, new: s.Type) -> Finding:

@@ -66,9 +66,7 @@ class DiffResult:
         return Answered(
             f"{self.new.name} cannot take the place of {self.old.name}: {count} who asks the old one",
             code="diff.breaking",
-            problems=[
-                Problem(_place(change), change.now, f"{change.was}, as before", "diff.breaking") for change in breaking
-            ],
+            problems=[_problem(change) for change in breaking],
             hint="keep what the old one takes and gives, or serve the new one under another name or version",
         )
 
@@ -91,8 +89,9 @@ def diff(old: Path, new: Path) -> DiffResult:
     )
 
 
-def _place(change: Change) -> str:
-    return f"{change.method} {change.path}".rstrip()
+def _problem(change: Change) -> Problem:
+    place = f"{change.method} {change.path}".rstrip()
+    return Problem(place, change.now, f"{change.was}, as before", "diff.breaking")
 
 
 def _files(before: EnvelopeFiles, after: EnvelopeFiles) -> FileChanges:
