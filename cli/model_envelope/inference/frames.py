@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from model_envelope.inference.columns import NULLABLE
 from model_envelope.inference.values import name as short_name
 from model_envelope.inference.values import type_of, unify
 from model_envelope.runtime import signature as s
@@ -37,8 +38,11 @@ def table_type(frame: Any, path: str) -> s.Table:
     taken: set[str] = set()
     index = _index(frame.index, path, taken, problems)
     columns = []
+    declared = frame.attrs.get(NULLABLE, ())
     for at, key in enumerate(frame.columns):
         column = _column(frame.iloc[:, at], key, path, taken, problems)
+        if column is not None and column.key is None and column.name in declared:
+            column = replace(column, type=s.with_nullable(column.type))
         if column is not None:
             columns.append(column)
     if problems:

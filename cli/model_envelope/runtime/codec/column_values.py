@@ -259,6 +259,8 @@ class _Store:
             missing = self.missing[0]
             plain = numbers.tolist()
             return objects([missing if value is None else plain[at] for at, value in enumerate(values)])
+        if null and numbers.dtype.kind != "f":
+            raise Refused("a value: this dtype has no place for null")
         if self.sparse:
             import pandas as pd
 

@@ -47,12 +47,12 @@ def decode_csv(codec: MethodCodec, raw: bytes) -> Arguments:
     UTF-8, ``payload.not-tabular`` where the method takes something that CSV cannot say.
     """
     parameter = _table_parameter(codec.method)
-    readers = {column.name: _reader(column.type) for column in (*parameter.type.index, *parameter.type.columns)}
+    readers = {column.name: field_reader(column.type) for column in (*parameter.type.index, *parameter.type.columns)}
     _refuse_nested([f"$.{parameter.name}.{name}" for name, read in readers.items() if read is None])
     sheet = read_sheet(raw)
     place = {name: at for at, name in enumerate(sheet.header)}
     columns = {
-        name: [None if row[at] is None else _read(readers.get(name), row[at]) for row in sheet.rows]
+        name: [None if (field := row[at]) is None else _read(readers.get(name), field) for row in sheet.rows]
         for name, at in place.items()
     }
     problems = Problems()
@@ -72,7 +72,7 @@ def encode_csv(codec: MethodCodec, answer: Any) -> bytes:
     Raises :class:`InvalidAnswer`: ``answer.not-tabular`` for any other, and as :meth:`MethodCodec.encode` does.
     """
     header, kinds = _answer_columns(codec.method.returns)
-    nested = [name for name, kind in zip(header or (), kinds, strict=False) if _reader(kind) is None]
+    nested = [name for name, kind in zip(header or (), kinds, strict=False) if field_reader(kind) is None]
     if header is not None and nested:
         raise _not_tabular_answer(f"its columns {', '.join(nested[:20])} hold nested values")
     value = codec.encode(answer)
@@ -227,7 +227,7 @@ def _refuse_nested(paths: Sequence[str]) -> None:
         )
 
 
-def _reader(kind: s.Type) -> Read | None:
+def field_reader(kind: s.Type) -> Read | None:
     """Give what reads a field as the JSON value of a type; None for a type that a field cannot hold."""
     if isinstance(kind, s.Choice):
         return _choice_reader(kind)
@@ -299,9 +299,9 @@ def _answer_columns(kind: s.Type) -> tuple[tuple[str, ...] | None, Sequence[s.Ty
             return (*(level.name for level in index), value), [*(level.type for level in index), item]
         case s.List(item=s.Record(fields=fields)):
             return tuple(field.name for field in fields), [field.type for field in fields]
-        case s.List(item=item) if _reader(item) is not None:
+        case s.List(item=item) if field_reader(item) is not None:
             return ("value",), [item]
-        case s.Tensor(shape=shape, layout=None, dtype=dtype) if len(shape) in {1, 2} and _reader(s.Scalar(dtype)):
+        case s.Tensor(shape=shape, layout=None, dtype=dtype) if len(shape) in {1, 2} and field_reader(s.Scalar(dtype)):
             return None, ()
     raise _not_tabular_answer(f"it is {kind.kind}")
 
