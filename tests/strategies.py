@@ -60,19 +60,19 @@ def load() -> None:
             importlib.import_module(home)
 
 
+@cache
 def types(
-    *, only: frozenset[type] | None = None, without: frozenset[type] = frozenset(), max_leaves: int = 5
+    *, only: frozenset[type] | None = None, without: frozenset[type] = frozenset(), depth: int = 2
 ) -> SearchStrategy[s.Type]:
-    """Give any type of the grammar, nested; ``only`` and ``without`` narrow the classes."""
+    """Give any type of the grammar, nested ``depth`` deep; ``only`` and ``without`` narrow the classes."""
     load()
-    chosen = {
-        key: found for key, found in REGISTRY.items() if (only is None or key[0] in only) and key[0] not in without
-    }
-    leaves = [found.types(st.nothing()) for found in chosen.values() if found.leaf]
-    nests = [found for found in chosen.values() if not found.leaf]
-    return st.recursive(
-        st.one_of(leaves), lambda inner: st.one_of([found.types(inner) for found in nests]), max_leaves=max_leaves
-    )
+    chosen = [found for (cls, _), found in REGISTRY.items() if (only is None or cls in only) and cls not in without]
+    leaves = st.one_of([found.types(st.nothing()) for found in chosen if found.leaf])
+    if depth == 0:
+        return leaves
+    # Deferred, for hypothesis writes every strategy out in words, and a nested one at length.
+    inner = st.deferred(lambda: types(only=only, without=without, depth=depth - 1))
+    return st.one_of([leaves, *(found.types(inner) for found in chosen if not found.leaf)])
 
 
 def values(kind: s.Type, definitions: Mapping[str, s.Type] | None = None) -> SearchStrategy[Any]:

@@ -64,7 +64,7 @@ def belongs(kind: s.Type, value: Any, definitions: Definitions) -> bool:
 
 def _is_scalar(kind: s.Scalar, value: Any) -> bool:
     if kind.dtype not in scalars_of(type(value)):
-        return type(value).__name__ == "Period" and kind.dtype == "period"
+        return kind.dtype == "period" and not codec_problems(kind, value, {})
     if kind.dtype == "datetime":
         return (value.tzinfo is None) == (kind.timezone is None)
     return not codec_problems(kind, value, {})

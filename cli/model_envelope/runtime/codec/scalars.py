@@ -261,8 +261,8 @@ class ScalarCodec:
 
     def encode(self, value: Any, path: str, problems: Problems) -> Any:
         """Write one Python or NumPy scalar."""
-        if self.kind.dtype == "period" and type(value).__name__ == "Period":
-            return str(value)
+        if self.kind.dtype == "period":
+            return self._period(value, path, problems)
         value = plain(value)
         types, write = _ENCODE.get(self.kind.dtype, ((), None))
         written, refused = None, True
@@ -274,6 +274,14 @@ class ScalarCodec:
         if refused:
             problems.add(path, describe(value), expected(self.kind), "answer.type")
         return written
+
+    def _period(self, value: Any, path: str, problems: Problems) -> str | None:
+        import pandas as pd
+
+        if isinstance(value, pd.Period) and value == pd.Period(ordinal=value.ordinal, freq=self.kind.unit):
+            return str(value)
+        problems.add(path, describe(value), f"{expected(self.kind)} of {self.kind.unit}", "answer.type")
+        return None
 
 
 def scalar_codec(kind: s.Scalar, _definitions: Definitions) -> Codec:
