@@ -69,7 +69,7 @@ def behaviour_of(asked: Asked, tolerance: s.Tolerance) -> Behaviour:
     if count is not None and count > 1:
         kept, notes = _spread(count, asked.seconds)
         apart = _apart_in_parts(asked, batch, kept, count, tolerance)
-        if apart is not None and apart <= WIDEST * tolerance.rtol:
+        if apart is not None:
             return Behaviour(s.Answer.YES, s.Answer.YES, _widened(tolerance, apart), notes)
         row_wise = s.Answer.NO
     if asked.answers_alike(tolerance):
@@ -82,7 +82,8 @@ def _apart_in_parts(
 ) -> float | None:
     """Ask the rows in parts and give how far, relatively, numbers are from what the whole was answered with.
 
-    None where something that is no number differs, or a part was answered with an error or another shape.
+    None where that is too far, where something that is no number differs, or where a part was answered with an error
+    or another shape.
     """
     answers = _answers_at(asked, kept, count)
     if answers is None:
@@ -98,7 +99,7 @@ def _apart_in_parts(
             return None
         for at, answer in zip(part, found, strict=True):
             apart = distance(answers[at], answer, tolerance)
-            if apart is None:
+            if apart is None or apart > WIDEST * tolerance.rtol:
                 return None
             farthest = max(farthest, apart)
     return farthest

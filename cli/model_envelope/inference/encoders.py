@@ -46,12 +46,16 @@ def needed_columns(model: Any, features: Sequence[str]) -> tuple[tuple[str, ...]
 
 
 def names_of(model: Any) -> tuple[str, ...]:
-    """Give ``feature_names_in_``, of a pipeline those of its first step; nothing where it saw no names."""
+    """Give ``feature_names_in_``, of a pipeline or union those of its first step; nothing where it saw no names."""
     try:
         names = getattr(model, "feature_names_in_", None)
     except Exception:  # noqa: BLE001  a property of a model that has not been fitted raises what it likes
-        return ()
-    return tuple(str(name) for name in names) if names is not None else ()
+        names = None
+    if names is not None:
+        return tuple(str(name) for name in names)
+    steps = getattr(model, "steps", None) or getattr(model, "transformer_list", None)
+    doing = [step for _, step in steps if not isinstance(step, str | None)] if isinstance(steps, list) else []
+    return names_of(doing[0]) if doing else ()
 
 
 def _walk(step: Any, columns: Columns, found: Found) -> Columns:
