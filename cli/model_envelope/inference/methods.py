@@ -173,7 +173,6 @@ class _Finding:
             self._see(item, kind)
         self.filling.fill_definitions()
         filled = [(item, found) for item, kind in self.read if (found := self._fill(item, kind)) is not None]
-        self._raise()
         definitions = self.filling.finish_definitions([kind for _, kind in filled])
         parameters = self._offered([(item, self.filling.finish(kind)) for item, kind in filled], definitions)
         values = {item.name: self._value(item, definitions) for item in parameters if self._has_sample(item.name)}
