@@ -501,10 +501,11 @@ def test_the_type_statement_and_type_parameters(tmp_path, monkeypatch):
 import dataclasses
 type Json = None | bool | str | list[Json] | dict[str, Json]
 type Pair[A] = tuple[A, A]
+type Tree[A] = tuple[A, list[Tree[A]]]
 @dataclasses.dataclass
 class Box[A]:
     item: A
-def score[B: int](x: Json, y: Pair[int], z: Box[str], w: B): ...
+def score[B: int](x: Json, y: Pair[int], z: Box[str], w: B, t: Tree[int]): ...
 """,
         "type_statements",
     )
@@ -513,6 +514,8 @@ def score[B: int](x: Json, y: Pair[int], z: Box[str], w: B): ...
     assert read(annotations["y"], scope)[0] == s.Tuple((INTEGER, INTEGER))
     assert read(annotations["z"], scope)[0].fields == (s.Field("item", TEXT),)
     assert read(annotations["w"], scope)[0] == INTEGER
+    tree = s.Reference("type_statements:Tree[int]")
+    assert read(annotations["t"], scope) == (tree, {tree.name: s.Tuple((INTEGER, s.List(tree)))})
 
 
 def test_aliases_of_typing_extensions_are_read_on_every_python():

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from typing_extensions import Unpack
 
-from model_envelope.inference.methods import bind, is_async, parameters_of, returns_of
+from model_envelope.inference.methods import bind, is_async, merge_definitions, parameters_of, returns_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import MethodCodec
 from model_envelope.runtime.errors import InvalidSignature
@@ -316,3 +316,11 @@ def test_a_method_without_parameters_takes_no_samples():
 def test_a_compiled_function_takes_one_input():
     parameters, values = found(max, 3)
     assert ([item.name for item in parameters], values) == (["input"], {"input": 3})
+
+
+def test_named_types_of_two_methods_become_the_wider_of_both():
+    one = s.Record((s.Field("x", s.Scalar("float64"), required=False, default=1.5),))
+    other = s.Record((s.Field("x", s.Scalar("float64", non_finite=True), required=False, default=1.5),))
+    assert merge_definitions({"A": one}, {"A": other, "B": INTEGER}) == {"A": other, "B": INTEGER}
+    with pytest.raises(InvalidSignature):
+        merge_definitions({"A": one}, {"A": INTEGER})

@@ -164,9 +164,10 @@ class Reader:
 
     def _alias(self, alias: Any, arguments: Sequence[Any], scope: Scope, path: str) -> s.Type:
         outer = _module_scope(alias, scope)
-        own = {item: (argument, scope) for item, argument in zip(alias.__type_params__, arguments, strict=False)}
+        meant = [_meant(argument, scope) for argument in arguments]
+        own = dict(zip(alias.__type_params__, meant, strict=False))
         inner = Scope(outer.names, None, {**scope.variables, **own})
-        suffix = f"[{', '.join(map(_spelled, arguments))}]" if arguments else ""
+        suffix = _suffix(meant)
 
         def read() -> s.Type:
             try:
@@ -227,7 +228,7 @@ class Reader:
             return rules.unsayable(cls, path)
         if found.is_class:
             _expect_importable(cls, path)
-        suffix = f"[{', '.join(map(_spelled, arguments))}]" if arguments else ""
+        suffix = _suffix([_meant(argument, scope) for argument in arguments])
 
         def read() -> s.Type:
             fields = tuple(self._field(item, f"{path}.{item.name}") for item in found.fields)
@@ -289,5 +290,16 @@ def _lookup(table: Mapping[Any, s.Scalar], annotation: Any) -> s.Scalar | None:
         return None
 
 
-def _spelled(annotation: Any) -> str:
-    return annotation.__qualname__ if isinstance(annotation, type) else repr(annotation)
+def _meant(annotation: Any, scope: Scope) -> tuple[Any, Scope]:
+    """Follow a type variable to what it stands for."""
+    followed: set[Any] = set()
+    while typing_inspect.is_typevar(annotation) and annotation in scope.variables and annotation not in followed:
+        followed.add(annotation)
+        annotation, scope = scope.variables[annotation]
+    return annotation, scope
+
+
+def _suffix(arguments: Sequence[tuple[Any, Scope]]) -> str:
+    """Name what stands for the type variables of a generic type."""
+    names = [item.__qualname__ if isinstance(item, type) else repr(item) for item, _ in arguments]
+    return f"[{', '.join(names)}]" if names else ""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from model_envelope.inference.examining import Examined
+from model_envelope.inference.methods import merge_definitions
 from model_envelope.runtime import signature as s
 from model_envelope.runtime import signature_document
 from model_envelope.runtime.errors import (
@@ -76,7 +77,7 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
         kept[name] = {"input": body, "output": answer}
         observed[name] = examined.observed
         notes |= dict.fromkeys(examined.notes)
-        definitions |= examined.definitions
+        definitions = merge_definitions(definitions, examined.definitions)
     return {
         "interpreter": interpreter(),
         "model": f"{type(model).__module__}.{type(model).__qualname__}",

@@ -20,7 +20,15 @@ from model_envelope.inference.knowledge import (
     refused,
     strangers,
 )
-from model_envelope.inference.methods import Inputs, Samples, bind, is_async, parameters_of, returns_of
+from model_envelope.inference.methods import (
+    Inputs,
+    Samples,
+    bind,
+    is_async,
+    merge_definitions,
+    parameters_of,
+    returns_of,
+)
 from model_envelope.inference.observations import observe
 from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
@@ -83,7 +91,7 @@ class Examined:
         """Answer all samples, find the type of the answers, and how the method behaves."""
         answer, seconds = self._first_answer()
         returns, more = returns_of(self.said, answer)
-        self.definitions |= more
+        self.definitions = merge_definitions(self.definitions, more)
         if isinstance(returns, s.Tensor) and returns.shape and returns.batch == 0 and rows.count(answer) != self.rows:
             # Not one answer a row: what else the length may depend on is not known.
             returns = replace(returns, shape=tuple(answer.shape), batch=None)

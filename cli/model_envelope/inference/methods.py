@@ -13,6 +13,7 @@ from model_envelope.inference.annotations import Reader
 from model_envelope.inference.class_fields import fields_of, special_form
 from model_envelope.inference.holes import Filling, Hole, NoSample, written_default
 from model_envelope.inference.scopes import Scope, Unresolved, scope_of
+from model_envelope.inference.unification import unify
 from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.arguments import parameter_codec
@@ -307,6 +308,22 @@ def _parameter(item: Declared, kind: s.Type, definitions: Mapping[str, s.Type]) 
     kind = s.with_nullable(kind) if item.default is None else kind
     default = written_default(kind, item.default, definitions)
     return s.Parameter(item.name, kind, item.kind, required=False, default=default)
+
+
+def merge_definitions(one: Mapping[str, s.Type], other: Mapping[str, s.Type]) -> dict[str, s.Type]:
+    """Put named types together; one of which two samples say different things (NaN, null) becomes the wider of both.
+
+    Raises :class:`InvalidSignature` (``signature.mixed-types``) where there is no such type.
+    """
+    merged = dict(one)
+    for name, kind in other.items():
+        found = unify(merged.get(name, kind), kind, name)
+        if isinstance(found, s.Record) and isinstance(kind, s.Record):
+            defaults = {field.name: field.default for field in kind.fields}
+            fields = (replace(field, default=defaults.get(field.name, field.default)) for field in found.fields)
+            found = replace(found, fields=tuple(fields))
+        merged[name] = found
+    return merged
 
 
 def returns_of(function: Callable[..., Any], answer: Any) -> tuple[s.Type, Mapping[str, s.Type]]:
