@@ -82,7 +82,7 @@ def _structured(array: Any, path: str) -> s.Table:
         except InvalidSignature as error:
             problems.extend(error.problems or [Problem(f"{path}.{name}", error.message, "a plain dtype", error.code)])
             continue
-        columns.append(s.Column(name, _cell(kind), storages[name]))
+        columns.append(s.Column(name, _cell(kind, array[name]), storages[name]))
     if problems:
         raise InvalidSignature(
             f"{len(problems)} fields of {path} have no type that a signature can say",
@@ -94,17 +94,20 @@ def _structured(array: Any, path: str) -> s.Table:
     return s.Table(tuple(columns), flavor=s.Flavor.NUMPY, cls=cls)
 
 
-def _cell(kind: s.Type) -> s.Type:
+def _cell(kind: s.Type, array: Any) -> s.Type:
     """Give the type of one cell of a field: what is left of the field's array without its rows."""
+    import numpy as np
+
     if isinstance(kind, s.Tensor):
         if len(kind.shape) > 1:
             return dataclasses.replace(kind, shape=kind.shape[1:], batch=None)
         unit = None
         if kind.dtype in {"datetime", "timedelta"} and kind.storage:
             unit = kind.storage.partition("[")[2].removesuffix("]")
-        null = kind.non_finite and (kind.storage == "object" or kind.dtype in {"datetime", "timedelta", "string"})
+        if kind.dtype.startswith("float") and array.dtype.kind == "f":
+            return s.Scalar(kind.dtype, bool(np.isnan(array).any()), non_finite=bool(np.isinf(array).any()))
         number = kind.dtype.startswith(("float", "complex"))
-        return s.Scalar(kind.dtype, nullable=null, unit=unit, non_finite=kind.non_finite and number)
+        return s.Scalar(kind.dtype, kind.non_finite and not number, unit, non_finite=kind.non_finite and number)
     if isinstance(kind, s.Table):
         return s.Record(tuple(s.Field(column.name, column.type) for column in kind.columns))
     assert isinstance(kind, s.Series)
@@ -118,8 +121,6 @@ def sparse_type(matrix: Any, path: str) -> s.Tensor:
     dtype = dtype_of(matrix.dtype)
     if dtype is None or matrix.ndim != 2 or matrix.dtype.kind not in "biufc":
         raise _unknown(matrix, path, "two dimensions of numbers or booleans")
-    if matrix.dtype.byteorder == ">":
-        raise _unknown(matrix, path, "the byte order of this machine")
     finite = bool(np.isfinite(matrix.tocoo().data).all())
     return s.Tensor(
         dtype,

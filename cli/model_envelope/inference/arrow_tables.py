@@ -66,7 +66,9 @@ def _spellings(names: list[str]) -> list[str]:
 def _column(array: Any, path: str) -> tuple[s.Type, str]:
     kind = _type(array, path)
     storage = write_type(array.type)
-    assert storage is not None, "a type was found"
+    if storage is None:
+        expected = "a type that pyarrow can build inside others"
+        raise refused(path, f"the Arrow type {array.type}", expected, "signature.storage")
     return kind, storage
 
 
@@ -141,11 +143,11 @@ def _dictionary(array: Any, path: str, *, null: bool) -> s.Type:
     values = array.dictionary
     if not len(values):
         raise refused(path, "no categories", "at least one category", "signature.empty-column")
-    if values.null_count or len(values.unique()) < len(values):
-        raise refused(path, "null or one value twice among the categories", "distinct ones", "signature.category")
     item = _type(values, path)
     if not isinstance(item, s.Scalar):
         raise refused(path, f"categories of {array.type.value_type}", "plain values", "signature.category")
+    if values.null_count or len(values.unique()) < len(values):
+        raise refused(path, "null or one value twice among the categories", "distinct ones", "signature.category")
     if item.dtype in {"string", "bool", *_INTEGERS}:
         return s.Choice(tuple(values.to_pylist()), nullable=null, ordered=array.type.ordered)
     problems = Problems()

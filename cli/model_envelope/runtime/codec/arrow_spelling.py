@@ -272,12 +272,10 @@ def _arrow_scalar(kind: s.Scalar) -> Any:
             return pa.date32()
         case "bytes":
             return pa.binary()
-        case "uuid":
-            return pa.uuid()
         case "complex64" | "complex128":
             part = pa.float32() if kind.dtype == "complex64" else pa.float64()
             return pa.list_(part, 2)
-        case "decimal" | "string" | "period":
+        case "decimal" | "string" | "period" | "uuid":
             return pa.string()
         case "bool":
             return pa.bool_()

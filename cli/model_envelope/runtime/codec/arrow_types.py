@@ -43,7 +43,8 @@ def write_type(kind: Any) -> str | None:
 
 def write_field(field: Any, usual: str) -> str | None:
     """Write a field of a nested type: its name where that is not the usual one, and whether null is ruled out."""
-    written = write_type(field.type)
+    # pyarrow builds no lists of values of an extension type.
+    written = None if str(field.type).startswith("extension<") else write_type(field.type)
     label = "" if field.name == usual and usual else f"{word(field.name)}: "
     return None if written is None else f"{label}{written}{'' if field.nullable else ' not null'}"
 

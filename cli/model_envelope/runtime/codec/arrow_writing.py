@@ -18,7 +18,7 @@ from model_envelope.runtime.codec.arrow_layout import (
     own,
     rows_of,
 )
-from model_envelope.runtime.codec.arrow_spelling import from_json
+from model_envelope.runtime.codec.arrow_spelling import arrow_type, from_json, row_of
 from model_envelope.runtime.codec.base import Codec, Nullable
 from model_envelope.runtime.codec.scalars import Refused
 from model_envelope.runtime.codec.text import dump_json
@@ -139,7 +139,7 @@ def _numbers(value: Any, kind: s.Tensor) -> Any:
             array = pa.ListArray.from_arrays(pa.array(np.arange(0, len(array) + 1, size, dtype=np.int32)), array)
         else:
             array = pa.FixedSizeListArray.from_arrays(array, size)
-    return array
+    return array.cast(arrow_type(row_of(kind)))
 
 
 def _stream(arrays: Mapping[str, Any], fields: list[Any], metadata: Any) -> bytes:

@@ -173,9 +173,15 @@ class NestedField:
                 problems.add(path_of(at), found, self.expected, "payload.type")
         if problems.count > before:
             return None
+        found = {
+            name: column.decode([value[name] for value in values], _below(path_of, name), problems)
+            for name, column in self.fields.items()
+        }
+        if problems.count > before:
+            return None
         array = np.empty(len(values), dtype=self.dtype)
-        for name, column in self.fields.items():
-            array[name] = column.decode([value[name] for value in values], _below(path_of, name), problems)
+        for name, column in found.items():
+            array[name] = column
         return array
 
     def encode(self, array: Any, path_of: PathOf, problems: Problems) -> list[Any]:

@@ -53,7 +53,8 @@ class SparseCodec:
             problems.add(f"{path}.{name}", found, f"the fields {', '.join(_KEYS)}", f"payload.{code}")
         if problems.count > before:
             return None
-        shape = self._shape(value["shape"], f"{path}.shape", len(value["data"]) if value["data"] else 0, problems)
+        entries = len(value["data"]) if type(value["data"]) is list else 0
+        shape = self._shape(value["shape"], f"{path}.shape", entries, problems)
         row = self.index.decode(value["row"], f"{path}.row", problems)
         col = self.index.decode(value["col"], f"{path}.col", problems)
         data = self.values.decode(value["data"], f"{path}.data", problems)
