@@ -74,7 +74,7 @@ def apply_overrides(frame: Any, overrides: Sequence[Override], *, texts: bool) -
         frame[item.column] = array
     if problems:
         raise InvalidSignature(
-            f"the samples are not of the types that were given: {len(problems)} problem{'s' if len(problems) > 1 else ''}",
+            Problems(items=problems).summary("the samples are not of the types that were given"),
             code=_CODE,
             problems=problems[:100],
             hint="give another type, or mend the file",

@@ -66,8 +66,9 @@ def _arrow(path: Path) -> Any:
 def _numpy(path: Path) -> Any:
     import numpy as np
 
-    found = np.load(path, allow_pickle=False)
-    return dict(found) if path.suffix == ".npz" else found
+    with path.open("rb") as file:
+        found = np.load(file, allow_pickle=False)
+        return dict(found) if path.suffix.lower() == ".npz" else found
 
 
 def _json_lines(path: Path) -> Any:
