@@ -235,6 +235,17 @@ def test_a_library_that_is_not_here(monkeypatch):
     assert change.payload == {"x": [{"a": "text"}]}
 
 
+def test_a_series_that_travels_with_its_index():
+    def series(*index):
+        return s.Series(INT, "int64", name="y", index=tuple(s.Column(name, TEXT, "str") for name in index))
+
+    assert compare(taking(series("at")), taking(series("at"))).verdict is Verdict.IDENTICAL
+    (change,) = compare(taking(series("at")), taking(s.Series(INT, "int64"))).breaking
+    assert change.payload == {"x": [{"at": "text", "y": 1}]}
+    (more,) = compare(taking(series("at")), taking(series("at", "by"))).breaking
+    assert (more.path, more.now) == ("$.x[*].by", "string, required")
+
+
 def test_many_changes_are_bounded():
     old = table(**{f"c{at}": TEXT for at in range(150)})
     new = table(**{f"c{at}": DATE for at in range(150)})

@@ -13,6 +13,7 @@ from typing import Any
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import Codec, codec_for
+from model_envelope.runtime.codec.pandas_tables import value_name
 from model_envelope.runtime.codec.scalars import INTEGERS
 from model_envelope.runtime.errors import Problems
 
@@ -175,6 +176,8 @@ def same(one: s.Type, other: s.Type) -> bool:
 def shape_of(kind: s.Type) -> Shape | None:
     """Say what JSON a type is made of; None for scalars, choices, free JSON and unions."""
     match kind:
+        case s.Series() if kind.index:
+            return Array(row(kind))
         case s.List() | s.Series():
             return Array(kind.item)
         case s.Set():
@@ -197,17 +200,19 @@ def by_name(kind: s.Map) -> bool:
     return isinstance(kind.key, s.Scalar) and kind.key.dtype == "string" and not kind.key.nullable
 
 
-def row(kind: s.Table) -> s.Record:
-    """Give a row of a table as a record."""
-    return s.Record(tuple(s.Field(column.name, column.type) for column in (*kind.index, *kind.columns)))
+def row(kind: s.Table | s.Series) -> s.Record:
+    """Give a row of a table, or of a series that travels with its index, as a record."""
+    if isinstance(kind, s.Table):
+        return s.Record(tuple(s.Field(column.name, column.type) for column in (*kind.index, *kind.columns)))
+    index = [s.Field(column.name, column.type) for column in kind.index]
+    return s.Record((*index, s.Field(value_name(kind), kind.item)))
 
 
 def cell(kind: s.Tensor) -> s.Type:
     """Give what stands at a place of the first axis of an array."""
     if len(kind.shape) > 1:
         return replace(kind, shape=kind.shape[1:], nullable=False)
-    null = kind.non_finite and kind.dtype.startswith("float")
-    return s.Scalar(kind.dtype, nullable=null, non_finite=kind.non_finite)
+    return s.Scalar(kind.dtype, nullable=kind.non_finite, non_finite=kind.non_finite)
 
 
 def options(kind: s.Union) -> tuple[s.Type, ...]:
@@ -249,7 +254,7 @@ def plain(kind: s.Type, *, libraries: bool = False) -> s.Type:
         case s.Table():
             return s.List(inner(row(kind)), nullable=kind.nullable)
         case s.Series() if not libraries:
-            return s.List(inner(kind.item), nullable=kind.nullable)
+            return s.List(inner(row(kind) if kind.index else kind.item), nullable=kind.nullable)
         case s.Tensor() if not libraries:
             return _nested(kind)
     return kind
@@ -257,8 +262,7 @@ def plain(kind: s.Type, *, libraries: bool = False) -> s.Type:
 
 def _nested(kind: s.Tensor) -> s.Type:
     if not kind.shape:
-        null = kind.nullable or (kind.non_finite and kind.dtype.startswith("float"))
-        return s.Scalar(kind.dtype, nullable=null, non_finite=kind.non_finite)
+        return s.Scalar(kind.dtype, nullable=kind.nullable or kind.non_finite, non_finite=kind.non_finite)
     item = cell(kind)
     part = _nested(item) if isinstance(item, s.Tensor) else item
     size = kind.shape[0]

@@ -1,8 +1,7 @@
 """The signature as Arrow schemas, in the JSON that the Arrow project writes them in for its integration tests.
 
-https://arrow.apache.org/docs/format/Integration.html#json-test-data-format; pyarrow is not needed. The columns of a
-table are the fields of a record batch, and the rows of an array or series are its records; anything else is one field a
-parameter.
+https://arrow.apache.org/docs/format/Integration.html#json-test-data-format; pyarrow is not needed. It is the schema of
+the streams that :mod:`codec.arrow` reads and writes: the columns of the one table, or one for each value with rows.
 """
 
 from __future__ import annotations
@@ -12,165 +11,135 @@ from itertools import count
 from typing import Any
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.forms.base import Losses, Written, resolve, value_type
+from model_envelope.runtime.codec.arrow_layout import Layout, columns_of, inputs, layout_of, rows_of
+from model_envelope.runtime.codec.arrow_spelling import row_of
+from model_envelope.runtime.codec.cells import json_only
+from model_envelope.runtime.forms.base import Losses, Written, value_type
 from model_envelope.runtime.reading import EnvelopeFiles
 
 Document = dict[str, Any]
 
-_UNITS = {"s": "SECOND", "ms": "MILLISECOND", "us": "MICROSECOND", "ns": "NANOSECOND"}
+_UNITS = {
+    "ms": "MILLISECOND", "us": "MICROSECOND", "ns": "NANOSECOND", **dict.fromkeys(("s", "m", "h", "D", "W"), "SECOND"),
+}  # fmt: skip
 _PRECISIONS = {"float16": "HALF", "float32": "SINGLE", "float64": "DOUBLE"}
-_PLAIN: Mapping[str, Document] = {
-    "null": {"name": "null"},
-    "bool": {"name": "bool"},
-    "string": {"name": "utf8"},
-    "bytes": {"name": "binary"},
-    "date": {"name": "date", "unit": "DAY"},
-    "time": {"name": "time", "unit": "MICROSECOND", "bitWidth": 64},
-    "uuid": {"name": "fixedsizebinary", "byteWidth": 16},
-    "decimal": {"name": "utf8"},
-    "period": {"name": "utf8"},
-}
+_TEXT: Document = {"name": "utf8"}
+_DAY: Document = {"name": "date", "unit": "DAY"}
+_PLAIN: Mapping[str, Document] = {"bool": {"name": "bool"}, "bytes": {"name": "binary"}, "date": _DAY}
+_AS_TEXT = frozenset({"decimal", "period", "uuid"})
 
 
 def write(envelope: EnvelopeFiles, method: str | None) -> Written:
     """Write the schema of what goes in and what comes out, for all methods or for one."""
-    signature = envelope.signature
-    names = signature.methods if method is None else [method]
+    methods = envelope.signature.methods
     losses = Losses()
     document = {}
-    for name in names:
-        writer = _Writer(signature.definitions, losses)
-        found = signature.methods[name]
-        document[name] = {
-            "input": {"fields": writer.inputs(name, found)},
-            "output": {"fields": writer.batch("answer", found.returns, name)},
-        }
+    for name, found in methods.items():
+        if method in {None, name}:
+            going_in, coming_out = inputs(found), layout_of({"answer": found.returns})
+            for parameter in found.parameters:
+                if parameter.name not in going_in.batches:
+                    losses.add("has no rows, and stands in the schema's metadata as JSON", f"{name}.{parameter.name}")
+            if not coming_out.batches:
+                losses.add("has no rows, and stands in the schema's metadata as JSON", f"{name}.answer")
+            document[name] = {
+                "input": {"fields": _Writer(losses, name).batches(going_in)},
+                "output": {"fields": _Writer(losses, name).batches(coming_out)},
+            }
     return Written({"methods": document}, losses.lines())
 
 
 class _Writer:
     """Writes fields; dictionaries are numbered within one schema."""
 
-    def __init__(self, definitions: Mapping[str, s.Type], losses: Losses) -> None:
-        self.definitions = definitions
+    def __init__(self, losses: Losses, method: str) -> None:
         self.losses = losses
+        self.method = method
         self.numbers = count()
 
-    def inputs(self, name: str, method: s.Method) -> list[Document]:
-        """Write what goes in: the columns of the one table, or a field for each parameter."""
-        batches = [item for item in method.parameters if isinstance(item.type, s.Table | s.Tensor | s.Series)]
-        if len(batches) == 1:
-            for item in method.parameters:
-                if item is not batches[0]:
-                    self.losses.add(
-                        "a record batch has no place for parameters beside its columns", f"{name}.{item.name}"
-                    )
-            return self.batch(batches[0].name, batches[0].type, name)
-        fields = []
-        for item in method.parameters:
-            kind = item.type
-            if item.kind is s.Kind.VARIADIC:
-                kind = s.List(kind)
-            elif item.kind is s.Kind.VARIADIC_KEYWORD:
-                kind = s.Map(s.Scalar("string"), kind)
-            if not item.required and item.default is not None:
-                self.losses.add("a field has no default", f"{name}.{item.name}")
-            fields.append(self.field(item.name, kind, f"{name}.{item.name}", optional=not item.required))
+    def batches(self, layout: Layout) -> list[Document]:
+        """Write the columns of a stream."""
+        fields: list[Document] = []
+        for name, kind in layout.batches.items():
+            columns = columns_of(kind)
+            if columns is None:
+                fields.append(self.field(name, rows_of(kind)[0], f"{self.method}.{name}"))
+                continue
+            inner = [self.field(column.name, column.type, f"{self.method}.{column.name}") for column in columns]
+            struct = {"name": name, "nullable": False, "type": {"name": "struct"}, "children": inner}
+            fields += inner if layout.alone else [struct]
         return fields
 
-    def batch(self, name: str, kind: s.Type, place: str) -> list[Document]:
-        """Write a type whose rows are records as fields; any other as one field."""
-        match kind:
-            case s.Table():
-                columns = (*kind.index, *kind.columns)
-                return [self.field(column.name, column.type, f"{place}.{column.name}") for column in columns]
-            case s.Series():
-                return [self.field(kind.name or name, kind.item, f"{place}.{name}")]
-            case s.Tensor() if kind.shape and kind.shape[0] is None:
-                return [self.field(name, _cells(kind, kind.shape[1:]), f"{place}.{name}")]
-        return [self.field(name, kind, f"{place}.{name}")]
-
-    def field(
-        self, name: str, kind: s.Type, place: str, *, optional: bool = False, seen: frozenset[str] = frozenset()
-    ) -> Document:
+    def field(self, name: str, kind: s.Type, place: str) -> Document:
         """Write one field."""
-        kind, seen = resolve(kind, self.definitions, seen)
-        nullable = kind.nullable or optional
-        if optional and kind.nullable:
-            self.losses.add("null and missing are one", place)
-        field: Document = {"name": name, "nullable": nullable, "type": {}, "children": []}
+        field: Document = {"name": name, "nullable": kind.nullable, "type": _TEXT, "children": []}
+        if json_only(kind):
+            self.losses.add("Arrow has no type for it, and it is JSON inside a text", place)
+            return {**field, "metadata": [{"key": "model_envelope.encoding", "value": "json"}]}
 
-        def child(label: str, inner: s.Type, *, may_lack: bool = False) -> Document:
-            return self.field(label, inner, f"{place}.{label}", optional=may_lack, seen=seen)
+        def child(label: str, inner: s.Type) -> Document:
+            return self.field(label, inner, f"{place}.{label}")
 
         match kind:
             case s.Scalar():
                 field["type"] = self.scalar(kind, place)
-                if kind.dtype.startswith("complex"):
-                    part = {"complex64": "float32", "complex128": "float64"}[kind.dtype]
-                    field["children"] = [child("item", s.Scalar(part))]
-                if kind.dtype == "uuid":
-                    field["metadata"] = [{"key": "ARROW:extension:name", "value": "arrow.uuid"}]
+                if kind.dtype in {"complex64", "complex128"}:
+                    part = s.Scalar("float32" if kind.dtype == "complex64" else "float64", nullable=True)
+                    field["children"] = [child("item", part)]
             case s.Choice():
                 self.losses.add("the values of a choice are data, and no part of a schema", place)
-                field["type"] = self.scalar(value_type(kind), place)
-                index = {"name": "int", "bitWidth": 32, "isSigned": True}
-                field["dictionary"] = {"id": next(self.numbers), "indexType": index, "isOrdered": kind.ordered}
-            case s.List() | s.Series() | s.Set():
+                value = value_type(kind) if kind.dtype is None else s.Scalar("string")
+                field["type"] = self.scalar(value, place)
+                if kind.dtype is None and value.dtype != "bool":
+                    index = {"name": "int", "bitWidth": 32, "isSigned": True}
+                    field["dictionary"] = {"id": next(self.numbers), "indexType": index, "isOrdered": kind.ordered}
+            case s.Map():
+                key, value_ = child("key", kind.key), child("value", kind.value)
+                entries = {"name": "entries", "nullable": False, "type": {"name": "struct"}, "children": [key, value_]}
+                field |= {"type": {"name": "map", "keysSorted": False}, "children": [entries]}
+            case s.Record():
+                children = []
+                for item in kind.fields:
+                    if not item.required and item.type.nullable:
+                        self.losses.add("null and missing are one", f"{place}.{item.name}")
+                    children.append(child(item.name, item.type if item.required else s.with_nullable(item.type)))
+                field |= {"type": {"name": "struct"}, "children": children}
+            case s.Tuple():
+                fixed = {"name": "fixedsizelist", "listSize": len(kind.items)}
+                field |= {"type": fixed, "children": [child("item", kind.items[0])]}
+            case s.Tensor():
+                size: Document = {"name": "list"}
+                if kind.shape[0] is not None:
+                    size = {"name": "fixedsizelist", "listSize": kind.shape[0]}
+                field |= {"type": size, "children": [child("item", row_of(kind))]}
+            case s.List() | s.Set():
                 if isinstance(kind, s.Set):
                     self.losses.add("a list may hold an item twice", place)
                 field |= {"type": {"name": "list"}, "children": [child("item", kind.item)]}
-            case s.Tuple():
-                children = [child(str(at), item) for at, item in enumerate(kind.items)]
-                field |= {"type": {"name": "struct"}, "children": children}
-            case s.Record():
-                children = [child(item.name, item.type, may_lack=not item.required) for item in kind.fields]
-                field |= {"type": {"name": "struct"}, "children": children}
-            case s.Table():
-                row = s.Record(tuple(s.Field(item.name, item.type) for item in (*kind.index, *kind.columns)))
-                field |= {"type": {"name": "list"}, "children": [child("item", row)]}
-            case s.Map():
-                children = [child("key", kind.key), child("value", kind.value)]
-                entries = {"name": "entries", "nullable": False, "type": {"name": "struct"}, "children": children}
-                field |= {"type": {"name": "map", "keysSorted": False}, "children": [entries]}
-            case s.Union():
-                ids = list(range(len(kind.options)))
-                tags = kind.tags or tuple(map(str, ids))
-                children = [child(tag, option) for tag, option in zip(tags, kind.options, strict=True)]
-                field |= {"type": {"name": "union", "mode": "DENSE", "typeIds": ids}, "children": children}
-            case s.Tensor() if not kind.shape:
-                return {**child("", s.Scalar(kind.dtype)), "name": name, "nullable": nullable}
-            case s.Tensor():
-                size = kind.shape[0]
-                shape = {"name": "list"} if size is None else {"name": "fixedsizelist", "listSize": size}
-                field |= {"type": shape, "children": [child("item", _cells(kind, kind.shape[1:]))]}
-            case _:
-                self.losses.add("free or recursive values are written as JSON text", place)
-                field["type"] = {"name": "utf8"}
         return field
 
     def scalar(self, kind: s.Scalar, place: str) -> Document:
         """Write a scalar type."""
-        dtype = kind.dtype
-        if dtype in {"decimal", "period"}:
+        dtype, unit = kind.dtype, kind.unit or "us"
+        if dtype in _AS_TEXT or (dtype in {"datetime", "timedelta"} and unit not in _UNITS):
             self.losses.add(f"a {dtype} is written as text", place)
+            return _DAY if dtype == "datetime" and unit in {"D", "W"} else _TEXT
         if dtype.startswith(("int", "uint")):
-            signed = dtype.startswith("int")
-            return {"name": "int", "bitWidth": int(dtype.lstrip("uint")), "isSigned": signed}
-        if dtype in _PRECISIONS:
-            return {"name": "floatingpoint", "precision": _PRECISIONS[dtype]}
-        if dtype == "datetime":
-            zone = {} if kind.timezone is None else {"timezone": kind.timezone or "UTC"}
-            if kind.timezone == "":
-                self.losses.add("a moment keeps no offset of its own", place)
-            return {"name": "timestamp", "unit": _UNITS[kind.unit or "us"], **zone}
-        if dtype == "timedelta":
-            return {"name": "duration", "unit": _UNITS[kind.unit or "us"]}
-        if dtype.startswith("complex"):
-            return {"name": "fixedsizelist", "listSize": 2}
-        return dict(_PLAIN[dtype])
-
-
-def _cells(kind: s.Tensor, shape: tuple[int | None, ...]) -> s.Type:
-    null = kind.non_finite and kind.dtype.startswith("float")
-    return s.Tensor(kind.dtype, shape) if shape else s.Scalar(kind.dtype, nullable=null)
+            return {"name": "int", "bitWidth": int(dtype.lstrip("uint")), "isSigned": dtype[0] == "i"}
+        match dtype:
+            case "float16" | "float32" | "float64":
+                return {"name": "floatingpoint", "precision": _PRECISIONS[dtype]}
+            case "datetime" if unit in {"D", "W"}:
+                return _DAY
+            case "datetime":
+                if kind.timezone == "":
+                    self.losses.add("a moment keeps no offset of its own", place)
+                zone = {} if kind.timezone is None else {"timezone": kind.timezone or "UTC"}
+                return {"name": "timestamp", "unit": _UNITS[unit], **zone}
+            case "timedelta":
+                return {"name": "duration", "unit": _UNITS[unit]}
+            case "time" if kind.unit is not None:
+                return {"name": "time", "unit": _UNITS[unit], "bitWidth": 32 if unit in {"s", "ms"} else 64}
+            case "complex64" | "complex128":
+                return {"name": "fixedsizelist", "listSize": 2}
+        return _PLAIN.get(dtype, _TEXT)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_envelope.runtime import signature as s
+from model_envelope.runtime.codec.arrow_layout import columns_of
 from model_envelope.runtime.forms.base import Losses, Written, one_method, resolve, value_type
 from model_envelope.runtime.reading import EnvelopeFiles
 
@@ -72,8 +73,7 @@ class _Writer:
         resolved = [(name, resolve(kind, self.definitions, frozenset())[0], needed) for name, kind, needed in parts]
         if len(resolved) == 1:
             name, kind, _ = resolved[0]
-            if isinstance(kind, s.Table):
-                columns = (*kind.index, *kind.columns)
+            if columns := columns_of(kind):
                 return [self.column(column.name, column.type, column.name) for column in columns]
             if isinstance(kind, s.Series):
                 return [self.column(None, kind.item, name)]

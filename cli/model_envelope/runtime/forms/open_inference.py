@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from model_envelope.runtime import signature as s
+from model_envelope.runtime.codec.arrow_layout import columns_of
 from model_envelope.runtime.forms.base import Losses, Written, one_method, resolve, value_type
 from model_envelope.runtime.reading import EnvelopeFiles
 
@@ -60,7 +61,7 @@ def _passed(parameter: s.Parameter) -> s.Type:
 
 
 def _names(kind: s.Type, name: str) -> list[str]:
-    return [column.name for column in (*kind.index, *kind.columns)] if isinstance(kind, s.Table) else [name]
+    return [column.name for column in columns_of(kind) or ()] or [name]
 
 
 class _Writer:
@@ -71,8 +72,8 @@ class _Writer:
     def tensors(self, name: str, kind: s.Type, prefix: str) -> Iterator[Document]:
         """Write the tensors that stand for a type."""
         kind, _ = resolve(kind, self.definitions, frozenset())
-        if isinstance(kind, s.Table):
-            for column in (*kind.index, *kind.columns):
+        if columns := columns_of(kind):
+            for column in columns:
                 yield self.tensor(prefix + column.name, column.type, [-1])
         elif isinstance(kind, s.Tensor):
             shape = [-1 if size is None else size for size in kind.shape] or [1]
