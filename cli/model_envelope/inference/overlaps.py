@@ -15,6 +15,7 @@ from typing import Any
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import codec_for
+from model_envelope.runtime.codec.belonging import series_table
 from model_envelope.runtime.codec.scalars import COMPLEX, INTEGERS, LARGEST
 from model_envelope.runtime.errors import Problems
 
@@ -135,6 +136,8 @@ def _shapes(kind: s.Type, definitions: Definitions) -> Iterator[_Shape]:
             yield kind
         case s.List() | s.Set():
             yield _Array(item=kind.item)
+        case s.Series() if kind.index:
+            yield from _table(series_table(kind))
         case s.Series():
             yield _Array(item=kind.item)
         case s.Tuple():

@@ -213,6 +213,10 @@ def _table(kind: s.Table, style: _Style) -> Schema:
 
 
 def _series(kind: s.Series, style: _Style) -> Schema:
+    if kind.index:
+        from model_envelope.runtime.codec.belonging import series_table
+
+        return _table(series_table(kind), style)
     return {"type": "array", "items": _schema(kind.item, style)}
 
 
@@ -220,11 +224,20 @@ def _tensor(kind: s.Tensor, _style: _Style) -> Schema:
     schema = _dtype(kind.dtype, non_finite=kind.non_finite)
     if kind.non_finite:
         schema = _or_null(schema)  # NaN travels as null in an array
+    entry = schema
     for size in reversed(kind.shape):
         schema = {"type": "array", "items": schema}
         if size is not None:
             schema.update(minItems=size, maxItems=size)
-    return schema
+    return schema if kind.layout is None else {"anyOf": [schema, _entries(kind, entry)]}
+
+
+def _entries(kind: s.Tensor, entry: Schema) -> Schema:
+    """Give the other spelling of a sparse matrix: its shape, and where its entries stand."""
+    places: Schema = {"type": "array", "items": {"type": "integer", "minimum": 0}}
+    sizes = [{"type": "integer", "minimum": 0} if size is None else {"const": size} for size in kind.shape]
+    fields = {"shape": _exactly(sizes), "row": places, "col": places, "data": {"type": "array", "items": entry}}
+    return _object(fields, list(fields))
 
 
 def _reference(kind: s.Reference, style: _Style) -> Schema:

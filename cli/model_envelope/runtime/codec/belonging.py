@@ -134,10 +134,19 @@ def looks_like(kind: s.Type, value: Any, definitions: Definitions, depth: int = 
             return looks_like(definitions[kind.name], value, definitions, depth)
         case s.Table():
             return type(value) is dict or _looks_like_rows(kind, value)
+        case s.Series() if kind.index:
+            return looks_like(series_table(kind), value, definitions, depth)
         case s.Series():
             return type(value) is list
         case s.Tensor():
             return type(value) is dict if kind.layout and type(value) is dict else _looks_like_array(kind, value)
+
+
+def series_table(kind: s.Series) -> s.Table:
+    """Give the table that a series with an index travels as."""
+    from model_envelope.runtime.codec.pandas_tables import value_name
+
+    return s.Table((s.Column(value_name(kind), kind.item, kind.storage),), kind.index, kind.flavor)
 
 
 def _decodes(kind: s.Scalar | s.Choice, value: Any) -> bool:
