@@ -386,3 +386,88 @@ def test_a_thousand_rows_are_decoded_far_faster_than_from_json(flavor):
         return min(took)
 
     assert best(lambda: decode_arrow(codec, raw)) < best(lambda: codec.decode(parse_json(body))) / 1.5
+
+
+SQUARE = s.Tensor("float32", (None, 2), 0, non_finite=True)
+FREE = s.Tensor("int64", (None, None), 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "array", "found"),
+    [
+        (SQUARE, pa.array([[1, 2]], pa.list_(pa.float32(), 2)), [[1, 2]]),
+        (SQUARE, pa.array([[1, 2]], pa.large_list(pa.float32())), [[1, 2]]),
+        (SQUARE, pa.array([[1, 2]], pa.list_view(pa.float64())), [[1, 2]]),
+        (SQUARE, pa.array([[1, None], [float("nan"), float("inf")]], pa.list_(pa.float32())),
+         [[1, "nan"], ["nan", "inf"]]),
+        (SQUARE, pa.array([[0, 0], [1, 2], [3, 4]], pa.list_(pa.float32(), 2))[1:], [[1, 2], [3, 4]]),
+        (SQUARE, pa.array([[0], [1, 2], [3, 4]], pa.list_(pa.float32()))[1:], [[1, 2], [3, 4]]),
+        (SQUARE, pa.array([], pa.list_(pa.float32())), []),
+        (FREE, pa.array([[1, 2, 3]], pa.list_(pa.int8())), [[1, 2, 3]]),
+        (FREE, pa.array([[], []], pa.list_(pa.int64())), [[], []]),
+        (s.Tensor("bool", (None,), 0), pa.array([True, False]), [True, False]),
+        (s.Tensor("string", (None,), 0), pa.array(["a"]), ["a"]),
+        (s.Tensor("float16", (None,), 0), pa.array([1.5], pa.float16()), [1.5]),
+    ],
+)  # fmt: skip
+def test_lists_become_arrays(kind, array, found):
+    (value,) = decode_arrow(codec_of(x=kind), stream(pa.table({"x": array}))).positional
+    assert value.ndim == len(kind.shape)
+    assert [[str(one) if str(one) in {"nan", "inf"} else one for one in row] if isinstance(row, list) else row
+            for row in value.tolist()] == found  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "array", "problem"),
+    [
+        (SQUARE, pa.array([[1, 2, 3]], pa.list_(pa.float32(), 3)), ("$.x", "payload.shape")),
+        (SQUARE, pa.array([[1], [1, 2]], pa.list_(pa.float32())), ("$.x", "payload.ragged")),
+        (SQUARE, pa.array([None], pa.list_(pa.float32(), 2)), ("$.x[0]", "payload.null")),
+        (SQUARE, pa.array([1.5]), ("$.x", "payload.type")),
+        (FREE, pa.array([[1, None]]), ("$.x[0][1]", "payload.null")),
+        (FREE, pa.array([[1.5]]), ("$.x", "payload.type")),
+        (s.Tensor("int64", (2,)), pa.array([1]), ("$.x", "payload.shape")),
+        (s.Tensor("int8", (None,)), pa.array([128]), ("$.x[0]", "payload.type")),
+    ],
+)
+def test_lists_that_are_no_such_arrays_are_refused(kind, array, problem):
+    assert problems_of(codec_of(x=kind), pa.table({"x": array})) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("series", "arrow"),
+    [
+        (pl.Series(["a", None], dtype=pl.Categorical), pa.array(["a", None]).dictionary_encode()),
+        (pl.Series(["b", "a"], dtype=pl.Enum(["b", "a"])), pa.array(["b", "a"]).dictionary_encode()),
+        (pl.Series([1, 2], dtype=pl.Int8), pa.array([1, 2])),
+        (pa.array(["b", "a"]).dictionary_encode(), pa.array(["b", "a"]).dictionary_encode()),
+        (pa.array(["b", "a"]).dictionary_encode(), pa.array(["a", "b"]).dictionary_encode()),
+        (pa.array([1, 2], pa.int16()), pa.array([1, 2])),
+        (pd.Series([1, 2], dtype="int16"), pa.array([1, 2])),
+        (pd.Series(["a", None], dtype="string"), pa.array(["a", None])),
+        (pd.Series(["a", "b"], dtype=object), pa.array(["a", "b"])),
+        (pd.Series(pd.Categorical(["a"], categories=["b", "a"])), pa.array(["a"]).dictionary_encode()),
+        (pd.Series(pd.Categorical([2], categories=[1, 2])), pa.array([2]).dictionary_encode()),
+        (pd.Series([1, None], dtype="Int8"), pa.array([1, None], pa.int8())),
+        (pd.Series([True, None], dtype="boolean"), pa.array([True, None])),
+        (pd.Series([1.5, None], dtype="Float32"), pa.array([1.5, None], pa.float32())),
+        (pd.Series([b"a"]), pa.array([b"a"])),
+        (pd.Series([1.5, 2], dtype="Sparse[float64]"), pa.array([1.5, 2])),
+        (pd.Series([1, 2], dtype="int64[pyarrow]"), pa.array([1, 2])),
+    ],
+)
+def test_an_arrow_column_becomes_what_the_model_saw(series, arrow):
+    if isinstance(series, pl.Series):
+        table = pl.DataFrame({"x": series})
+    else:
+        table = pd.DataFrame({"x": series}) if isinstance(series, pd.Series) else pa.table({"x": series})
+    codec = codec_of(type_of(table), X=type_of(table))
+    (found,) = decode_arrow(codec, stream(pa.table({"x": arrow}))).positional
+    plain = arrow.to_pylist()
+    assert [row["x"] for row in codec.encode(found)] == [
+        "YQ==" if value == b"a" else value for value in plain
+    ]  # fmt: skip
+    if isinstance(table, pd.DataFrame):
+        assert found.dtypes.equals(table.dtypes)
+    else:
+        assert found.schema == table.schema

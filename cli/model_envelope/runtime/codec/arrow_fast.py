@@ -189,6 +189,8 @@ def tensor_values(array: Any, shape: tuple[int | None, ...], dtype: str, *, non_
     import pyarrow as pa
 
     types = pa.types
+    if dtype not in LARGEST and dtype not in INTEGERS and dtype != "bool":
+        return None
     sizes = [len(array)]
     for size in shape[1:]:
         if array.null_count:

@@ -235,7 +235,7 @@ def arrow_type(kind: s.Type, storage: str | None = None) -> Any:
         case s.Scalar():
             return _arrow_scalar(kind)
         case s.Map():
-            return pa.map_(arrow_type(kind.key), _field("value", kind.value))
+            return pa.map_(_field("key", kind.key).type, _field("value", kind.value))
         case s.Record():
             fields = [(f.name, s.with_nullable(f.type) if not f.required else f.type) for f in kind.fields]
             return pa.struct([_field(name, inner) for name, inner in fields])
@@ -249,7 +249,10 @@ def arrow_type(kind: s.Type, storage: str | None = None) -> Any:
 def _field(name: str, kind: s.Type) -> Any:
     import pyarrow as pa
 
-    return pa.field(name, arrow_type(kind), nullable=kind.nullable)
+    type_ = arrow_type(kind)
+    # Below a null, pyarrow writes the first place of a dictionary even where that is empty: none inside others.
+    inner = type_.value_type if pa.types.is_dictionary(type_) else type_
+    return pa.field(name, inner, nullable=kind.nullable)
 
 
 def _arrow_scalar(kind: s.Scalar) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import shapes
-from model_envelope.runtime.codec.base import Codec, Definitions, codec_for
+from model_envelope.runtime.codec.base import Codec, Definitions, codec_for, describe
 from model_envelope.runtime.codec.cells import cell_for
 from model_envelope.runtime.codec.scalars import INTEGERS, LARGEST, NON_FINITE, Refused
 from model_envelope.runtime.errors import InvalidSignature, Problems
@@ -92,7 +92,8 @@ class Floats(Leaves):
         self.stored = kind.storage if kind.storage and kind.flavor is s.Flavor.NUMPY else self.dtype
         self.most = _NARROW.get(kind.storage or "", LARGEST[self.dtype])
         self.non_finite = kind.non_finite
-        self.item = codec_for(s.Scalar(self.dtype, nullable=kind.non_finite, non_finite=kind.non_finite), Definitions())
+        item = codec_for(s.Scalar(self.dtype, nullable=kind.non_finite, non_finite=kind.non_finite), Definitions())
+        self.item = Bounded(item, self.most, kind.storage or self.dtype) if kind.storage in _NARROW else item
 
     def build(self, leaves: list[Any]) -> Any:
         """Check the types, then the range, at once."""
@@ -128,6 +129,26 @@ class Floats(Leaves):
             return None
         flat = array.reshape(-1).tolist()
         return shapes.nest([value if math.isfinite(value) else _SPELLED.get(value) for value in flat], array.shape)
+
+
+class Bounded:
+    """A float of a dtype that JSON's own codecs do not know, which holds less than the one that stands for it."""
+
+    def __init__(self, inner: Codec, most: float, dtype: str) -> None:
+        self.inner = inner
+        self.most = most
+        self.expected = f"a number that {dtype} holds, at most {most:.5g}"
+
+    def decode(self, value: Any, path: str, problems: Problems) -> Any:
+        """Read the number, and hold it against the greatest one."""
+        found = self.inner.decode(value, path, problems)
+        if isinstance(found, float) and math.isfinite(found) and abs(found) > self.most:
+            problems.add(path, describe(value), self.expected, "payload.type")
+        return found
+
+    def encode(self, value: Any, path: str, problems: Problems) -> Any:
+        """Write the number."""
+        return self.inner.encode(value, path, problems)
 
 
 class Moments(Leaves):

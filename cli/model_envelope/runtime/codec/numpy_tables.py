@@ -169,8 +169,8 @@ class NestedField:
         before = problems.count
         for at, value in enumerate(values):
             if type(value) is not dict or value.keys() != self.fields.keys():
-                found = describe(value) if type(value) is not dict else f"an object with {', '.join(value)}"
-                problems.add(path_of(at), found, self.expected, "payload.type")
+                told = describe(value) if type(value) is not dict else f"an object with {', '.join(value)}"
+                problems.add(path_of(at), told, self.expected, "payload.type")
         if problems.count > before:
             return None
         found = {
