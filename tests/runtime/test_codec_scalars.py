@@ -144,11 +144,13 @@ def test_the_spellings_that_are_read(dtype, text, value):
     [
         ("timedelta", "P"), ("timedelta", "PT"), ("timedelta", "P1Y"), ("timedelta", "P1M"), ("timedelta", "1D"),
         ("timedelta", "PT0.0000001S"), ("timedelta", "P9999999999D"), ("timedelta", 90), ("date", "2020-W01-1"),
-        ("date", "\uff12020-01-01"), ("time", "10"), ("time", "T10:30"), ("time", "25:00"), ("datetime", "20200101T101010"),
+        ("date", "\uff12020-01-01"), ("time", "10"), ("time", "T10:30"), ("time", "25:00"),
+        ("datetime", "20200101T101010"),
         ("datetime", "2020-01-01T10:00:00.1234567"), ("decimal", "1_000"), ("decimal", "NaN"), ("decimal", "1e"),
         ("decimal", "1E+9999999999999999999"), ("uuid", "{12345678-1234-5678-1234-567812345678}"),
         ("uuid", "12345678123456781234567812345678"), ("bytes", "aGl="), ("bytes", "aGk"), ("bytes", "é"),
-        ("string", "\ud800"), ("complex128", [1]), ("complex128", [1, "2"]), ("complex64", [1e39, 0]), ("float16", 70000),
+        ("string", "\ud800"), ("complex128", [1]), ("complex128", [1, "2"]), ("complex64", [1e39, 0]),
+        ("float16", 70000),
         ("period", "2020-1"), ("period", 2020),
     ],
 )  # fmt: skip

@@ -185,7 +185,7 @@ def unsayable(annotation: Any, path: str) -> Hole:
 def _rewritten(cls: Any) -> str:
     """Show the few lines that make a dataclass of a class."""
     maker: Any = getattr(cls, "__init__", None)
-    if not isinstance(cls, type) or cls.__module__ == "builtins" or maker is object.__init__:
+    if not isinstance(cls, type) or maker is object.__init__ or not _is_own(cls):
         return ""
     try:
         parameters = list(inspect.signature(maker).parameters.values())[1:]
@@ -196,6 +196,13 @@ def _rewritten(cls: Any) -> str:
         return ""
     lines = [f"    {item.name}: {_annotation_text(item.annotation)}" for item in named]
     return "; such as\n\n" + "\n".join(["@dataclasses.dataclass", f"class {cls.__name__}:", *lines])
+
+
+def _is_own(cls: type) -> bool:
+    """Tell whether a class is the author's own, and no library's."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
+    installed = "site-packages" in file or "dist-packages" in file
+    return not installed and cls.__module__.partition(".")[0] not in sys.stdlib_module_names - {"__main__"}
 
 
 def _annotation_text(annotation: Any) -> str:

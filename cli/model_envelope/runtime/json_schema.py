@@ -103,6 +103,8 @@ def _scalar(kind: s.Scalar, _style: _Style) -> Schema:
         schema["description"] += f", {zone}"
         if kind.timezone is not None:
             schema["format"] = "date-time"
+    if kind.dtype == "timedelta" and kind.unit not in {"Y", "M"}:
+        schema["pattern"] = f"^{DURATION}$"
     return schema
 
 
@@ -259,7 +261,7 @@ _PLAIN: Mapping[str, Schema] = {
     "date": {"type": "string", "format": "date"},
     "time": {"type": "string"},
     "datetime": {"type": "string"},
-    "timedelta": {"type": "string", "format": "duration", "pattern": f"^{DURATION}$"},
+    "timedelta": {"type": "string", "format": "duration"},
     "period": {"type": "string"},
     "uuid": {"type": "string", "format": "uuid"},
 }

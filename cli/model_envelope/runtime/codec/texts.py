@@ -12,11 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
-DURATION = (
-    r"(P-?[0-9]{1,19}[YM]"
-    r"|-?P(-?[0-9]{1,19}D)?(T([0-9]{1,19}H)?([0-9]{1,19}M)?([0-9]{1,19}(\.[0-9]{1,18})?S)?)?)"
-)
-"""Every spelling of a duration that anything here reads; arrays and columns count in years, or finer than Python."""
+DURATION = r"-?P(-?[0-9]{1,19}D)?(T([0-9]{1,19}H)?([0-9]{1,19}M)?([0-9]{1,19}(\.[0-9]{1,18})?S)?)?"
+"""A duration of days, hours, minutes and seconds. Columns are read finer than Python's own, which have microseconds."""
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
