@@ -32,7 +32,7 @@ import pytest
 import typing_extensions
 
 from model_envelope.inference.annotations import Reader, type_from
-from model_envelope.inference.holes import Filling
+from model_envelope.inference.holes import Filling, NoSample
 from model_envelope.inference.scopes import Scope, scope_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.errors import InvalidSignature
@@ -621,3 +621,73 @@ def test_recursive_types_are_completed_wherever_they_are():
 class Ring:
     value: float
     next: "Ring | None"
+
+
+def test_a_filled_union_of_records_in_json_is_seen_by_its_tag():
+    kind = completed(Mutable | Point, {"type": "Mutable", "value": {"x": 1}}, is_json=True)
+    assert kind.tags == ("Mutable", "Point")
+
+
+@dataclasses.dataclass
+class Reading:
+    value: float
+    frames: list[pd.DataFrame]
+
+
+def test_json_samples_are_seen_through_records_tuples_and_maps():
+    body = {"value": "NaN", "frames": [[{"a": 1}]]}
+    fields = (s.Field("value", s.Scalar("float64", non_finite=True)), s.Field("frames", s.List(TABLE)))
+    reading = s.Record(fields, cls=named("Reading"), style=s.Style.DATACLASS)
+    assert completed(Reading, body, is_json=True) == reading
+    assert completed(tuple[Reading, int], [body, 1], is_json=True) == s.Tuple((reading, INTEGER))
+    assert completed(dict[str, Reading], {"k": body}, is_json=True) == s.Map(TEXT, reading)
+    assert completed(Reading | None, body, is_json=True) == s.with_nullable(reading)
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [([1, {1}], "signature.mixed-types"), ([object(), 1], "signature.unknown-type")],
+)
+def test_items_of_any_type_must_be_sayable(value, code):
+    with pytest.raises(InvalidSignature) as caught:
+        completed(list[Any], value)
+    assert caught.value.code == code
+
+
+def test_a_pydantic_alias_that_is_a_path_is_refused():
+    class Deep(pydantic.BaseModel):
+        x: int = pydantic.Field(validation_alias=pydantic.AliasPath("a", 0))
+
+    Deep.__qualname__ = "Deep"
+    with pytest.raises(InvalidSignature) as caught:
+        type_from(Deep, "$.x")
+    assert caught.value.code == "signature.alias"
+
+
+def test_a_type_that_is_nothing_but_itself_is_refused():
+    with pytest.raises(InvalidSignature) as caught:
+        type_from("Loop", "$.x", Scope({"Loop": typing.ForwardRef("Loop")}))
+    assert caught.value.code == "signature.empty-type"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "kind"),
+    [
+        (tuple, (1, 2), s.Tuple((INTEGER, INTEGER))),
+        (set, {1}, s.Set(INTEGER)),
+        (tuple[int, typing_extensions.Unpack[tuple[str, ...]]], (1, "a"), s.Tuple((INTEGER, TEXT))),  # noqa: UP044
+        (tuple[int, *tuple[str, ...]], (1, "a"), s.Tuple((INTEGER, TEXT))),
+        (int | Any, 3, INTEGER),
+        (typing.SupportsFloat, 1.5, FLOAT),
+        (pd.Series, pd.Series([1]), s.Series(INTEGER, "int64")),
+        (np.number, np.float32(1), s.Scalar("float32")),
+        (float | pd.DataFrame, FRAME, s.Union((FLOAT, TABLE))),
+    ],
+)
+def test_what_is_open_takes_the_type_of_the_sample(annotation, value, kind):
+    assert completed(annotation, value) == kind
+
+
+def test_a_table_without_a_sample_cannot_be_said():
+    with pytest.raises(NoSample):
+        completed(pd.DataFrame, None)

@@ -201,7 +201,9 @@ class Reader:
             return s.List(self.read(arguments[0], scope, f"{path}[*]"), variadic=True)
         if not arguments and annotation in {tuple, typing.Tuple}:  # noqa: UP006
             return rules.bare(tuple)
-        if any(special_form(argument) == "Unpack" for argument in arguments):
+        if any(
+            special_form(argument) == "Unpack" or getattr(argument, "__unpacked__", False) for argument in arguments
+        ):
             return rules.bare(tuple)
         read = [self.read(argument, scope, f"{path}[{at}]") for at, argument in enumerate(arguments) if argument != ()]
         return s.Tuple(tuple(read))
