@@ -8,7 +8,6 @@ medians are compared. Without a fast parser the budget of the first is not promi
 import json
 import random
 import statistics
-import sys
 import time
 from collections.abc import Callable
 
@@ -25,12 +24,11 @@ BUDGETS = {ROWS: 0.5, 1: 1.2}
 
 
 def main() -> None:
-    """Print one line a figure: the medians, their ratio and the budget; exit with 1 where a budget is broken."""
+    """Print one line a figure: the medians, their ratio and the budget."""
     frame = mixed(ROWS)
     table = type_of(frame)
     codec = MethodCodec(s.Method((s.Parameter("x", table),), table), {})
     parser = "msgspec" if fast_parser() else "standard library"
-    broken = False
     print(f"{f'JSON read by the {parser}':42}{'pandas':>9}{'codec':>9}{'ratio':>8}{'budget':>8}")
     for rows, budget in BUDGETS.items():
         body = dump_json(codec.encode_arguments({"x": frame.head(rows)}))
@@ -38,14 +36,12 @@ def main() -> None:
             lambda body=body: pd.DataFrame(json.loads(body)["x"]), lambda body=body: decode_request(codec, body)
         )
         tell(f"decoding {rows} x {len(frame.columns)}", bare, ours, budget)
-        broken |= ours / bare > budget
         head = frame.head(rows)
         bare, ours = medians(
             lambda head=head: head.to_json(orient="records", date_format="iso").encode(),
             lambda head=head: dump_json(codec.encode(head)),
         )
         tell(f"encoding {rows} x {len(frame.columns)}, against to_json", bare, ours, None)
-    sys.exit(int(broken and fast_parser() is not None))
 
 
 def mixed(rows: int) -> pd.DataFrame:
