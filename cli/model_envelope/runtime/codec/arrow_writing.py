@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec import shapes
+from model_envelope.runtime.codec import arrow_fast, shapes
 from model_envelope.runtime.codec.arguments import MethodCodec
 from model_envelope.runtime.codec.arrow_layout import (
     ANSWER,
@@ -86,14 +86,19 @@ def _encode_rows(
         if array is None:
             array = _built(inner.encode(value, path, problems), rows, storage, path, problems)
         return ({}, []) if array is None else ({name: array}, [field_of(name, rows, storage).with_type(array.type)])
-    written = _encode_columns(inner, kind, value, path, problems)
+    flavor = kind.flavor if isinstance(kind, s.Table) else s.Flavor.PANDAS
+    ready = _ready(inner, kind, value)
+    written: Mapping[str, Any] | None = {}
+    if ready.keys() != {column.name for column in columns}:
+        written = _encode_columns(inner, kind, value, path, problems)
     if written is None:
         return {}, []
-    flavor = kind.flavor if isinstance(kind, s.Table) else s.Flavor.PANDAS
     arrays, fields = {}, []
     for column in columns:
         storage = own(column.storage, flavor)
-        array = _built(written[column.name], column.type, storage, f"{path}.{column.name}", problems)
+        array = ready.get(column.name)
+        if array is None:
+            array = _built(written[column.name], column.type, storage, f"{path}.{column.name}", problems)
         if array is not None:
             arrays[column.name] = array
             fields.append(field_of(column.name, column.type, storage))
@@ -101,6 +106,41 @@ def _encode_rows(
         return arrays, fields
     struct = pa.StructArray.from_arrays(list(arrays.values()), fields=fields)
     return {name: struct}, [pa.field(name, struct.type, nullable=False)]
+
+
+def _ready(codec: Any, kind: s.Type, value: Any) -> dict[str, Any]:
+    """Give the columns of Polars or Arrow that surely fit, without a look at each value."""
+    if not isinstance(kind, s.Table) or kind.flavor not in {s.Flavor.POLARS, s.Flavor.PYARROW}:
+        return {}
+    taken = codec.library.columns(kind, value)
+    if taken is None or [name for name, _ in taken] != [_key(column) for column in kind.columns]:
+        return {}
+    found = {}
+    for column, (_, array) in zip(kind.columns, taken, strict=True):
+        wanted = arrow_type(column.type, own(column.storage, kind.flavor))
+        if kind.flavor is s.Flavor.POLARS:
+            array = _from_polars(array, column)  # noqa: PLW2901  the same column, as Arrow has it
+        if array is None or not arrow_fast.settled(array, column.type, null_is_nan=False):
+            continue
+        if array.type == wanted:
+            found[column.name] = array
+        elif kind.flavor is s.Flavor.POLARS and isinstance(column.type, s.Scalar):
+            found[column.name] = array.cast(wanted)
+    return found
+
+
+def _key(column: s.Column) -> Any:
+    return column.name if column.key is None else column.key
+
+
+def _from_polars(series: Any, column: s.Column) -> Any:
+    import polars as pl
+
+    from model_envelope.runtime.codec.polars_tables import write_dtype
+
+    if write_dtype(series.dtype) != column.storage:
+        return None
+    return series.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _encode_columns(codec: Any, kind: s.Type, value: Any, path: str, problems: Problems) -> dict[str, Any] | None:
