@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from model_envelope.runtime import signature as s
@@ -89,7 +89,16 @@ def _encode_rows(
     flavor = kind.flavor if isinstance(kind, s.Table) else s.Flavor.PANDAS
     ready = _ready(inner, kind, value)
     written: Mapping[str, Any] | None = {}
-    if ready.keys() != {column.name for column in columns}:
+    lacking = [at for at, column in enumerate(columns) if column.name not in ready]
+    if ready and lacking:
+        taken = inner.library.columns(kind, value)
+        written = {
+            columns[at].name: inner.columns[columns[at].name].encode(taken[at][1], _cells(path, columns[at]), problems)
+            for at in lacking
+        }
+        if problems:
+            return {}, []
+    elif lacking:
         written = _encode_columns(inner, kind, value, path, problems)
     if written is None:
         return {}, []
@@ -127,6 +136,10 @@ def _ready(codec: Any, kind: s.Type, value: Any) -> dict[str, Any]:
         elif kind.flavor is s.Flavor.POLARS and isinstance(column.type, s.Scalar):
             found[column.name] = array.cast(wanted)
     return found
+
+
+def _cells(path: str, column: s.Column) -> Callable[[int], str]:
+    return lambda at: f"{path}[{at}].{column.name}"
 
 
 def _key(column: s.Column) -> Any:
