@@ -71,7 +71,9 @@ class Narrowing:
         lost = [
             value
             for value in [*chosen, *PROBES]
-            if value is not None and self.old.admits(old, value) and not self.new.admits(new, value)
+            if (value is not None or isinstance(old, s.Tensor))
+            and self.old.admits(old, value)
+            and not self.new.admits(new, value)
         ]
         if lost or (self.answers and _other_dtype(old, new)):
             yield Finding(path, *self._words(old, new), tuple(lost[:3]), breaking=True)
@@ -94,8 +96,10 @@ class Narrowing:
             yield Finding(path, *self._words(old, new), tuple(lost[:3]), breaking=True)
 
     def _shapes(self, old: s.Type, new: s.Type, before: Shape, path: str) -> Iterator[Finding]:
-        found = list(self._inside(before, shape_of(new), path))
-        if not any(one.witness or one.breaking for one in found) and type(old) is not type(new):
+        after = shape_of(new)
+        found = list(self._inside(before, after, path))
+        unlike = type(old) is not type(new) or type(before) is not type(after)
+        if unlike and not any(one.witness or one.breaking for one in found):
             # What one spelling cannot say (a ragged array, another orientation of a table) only examples show.
             lost = [value for value in self._spellings(old) if not self.new.admits(new, value)]
             if lost:
@@ -218,10 +222,13 @@ class Narrowing:
 
 
 def _other_dtype(old: s.Type, new: s.Type) -> bool:
-    return isinstance(old, s.Scalar) and isinstance(new, s.Scalar) and old.dtype != new.dtype
+    typed = s.Scalar | s.Tensor
+    return isinstance(old, typed) and isinstance(new, typed) and old.dtype != new.dtype
 
 
 def _words(kind: s.Type) -> str:
+    if isinstance(kind, s.Tensor) and not kind.shape:
+        kind = s.Scalar(kind.dtype, non_finite=kind.non_finite)
     if isinstance(kind, s.Scalar):
         extra = [word for word in (kind.unit, "NaN and infinities" if kind.non_finite else None) if word]
         return spelling.kind(kind) + (f" ({', '.join(extra)})" if extra else "")

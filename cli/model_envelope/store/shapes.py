@@ -81,6 +81,7 @@ class Language:
     def __init__(self, definitions: Mapping[str, s.Type]) -> None:
         self.definitions = definitions
         self._plain = {name: plain(kind) for name, kind in definitions.items()}
+        self._typed = {name: plain(kind, libraries=True) for name, kind in definitions.items()}
         self._codecs: dict[str, Codec] = {}
 
     def resolve(self, kind: s.Type) -> s.Type:
@@ -90,16 +91,20 @@ class Language:
         return kind
 
     def admits(self, kind: s.Type, value: Any) -> bool:
-        """Ask the codec whether a type admits a JSON value."""
-        problems = Problems()
-        self._codec(kind).decode(value, "$", problems)
-        return not problems
+        """Ask the codec whether a type admits a JSON value.
 
-    def _codec(self, kind: s.Type) -> Codec:
+        Where a library of the model is not here, plain Python values stand for its tables and arrays.
+        """
         key = repr(kind)  # and not the type itself: a choice of 1 equals a choice of true
-        if key not in self._codecs:
+        problems = Problems()
+        try:
+            if key not in self._codecs:
+                self._codecs[key] = codec_for(plain(kind, libraries=True), self._typed)
+            self._codecs[key].decode(value, "$", problems)
+        except ImportError:
             self._codecs[key] = codec_for(plain(kind), self._plain)
-        return self._codecs[key]
+            self._codecs[key].decode(value, "$", problems)
+        return not problems
 
     def example(self, kind: s.Type) -> Any:
         """Give the first example of a type."""
@@ -208,11 +213,10 @@ def row(kind: s.Table | s.Series) -> s.Record:
     return s.Record((*index, s.Field(value_name(kind), kind.item)))
 
 
-def cell(kind: s.Tensor) -> s.Type:
-    """Give what stands at a place of the first axis of an array."""
-    if len(kind.shape) > 1:
-        return replace(kind, shape=kind.shape[1:], nullable=False)
-    return s.Scalar(kind.dtype, nullable=kind.non_finite, non_finite=kind.non_finite)
+def cell(kind: s.Tensor) -> s.Tensor:
+    """Give what stands at a place of the first axis of an array: an array of one dimension less."""
+    storage = kind.storage if kind.flavor is s.Flavor.NUMPY else None
+    return s.Tensor(kind.dtype, kind.shape[1:], non_finite=kind.non_finite, storage=storage)
 
 
 def options(kind: s.Union) -> tuple[s.Type, ...]:
@@ -235,6 +239,8 @@ def plain(kind: s.Type, *, libraries: bool = False) -> s.Type:
         return plain(part, libraries=libraries)
 
     match kind:
+        case s.Scalar(timezone=str()):
+            return replace(kind, timezone="")  # the library's zones may be no zones of Python; JSON has offsets
         case s.Choice():
             return replace(kind, enum=None)
         case s.List() | s.Set():
@@ -249,7 +255,10 @@ def plain(kind: s.Type, *, libraries: bool = False) -> s.Type:
         case s.Union():
             return replace(kind, options=tuple(map(inner, kind.options)))
         case s.Table() if libraries:
-            columns = tuple(replace(column, type=inner(column.type)) for column in kind.columns)
+            columns = tuple(
+                column if isinstance(column.type, s.Scalar) else replace(column, type=inner(column.type))
+                for column in kind.columns
+            )
             return replace(kind, columns=columns)
         case s.Table():
             return s.List(inner(row(kind)), nullable=kind.nullable)
@@ -263,7 +272,6 @@ def plain(kind: s.Type, *, libraries: bool = False) -> s.Type:
 def _nested(kind: s.Tensor) -> s.Type:
     if not kind.shape:
         return s.Scalar(kind.dtype, nullable=kind.nullable or kind.non_finite, non_finite=kind.non_finite)
-    item = cell(kind)
-    part = _nested(item) if isinstance(item, s.Tensor) else item
+    part = _nested(cell(kind))
     size = kind.shape[0]
     return s.List(part, nullable=kind.nullable) if size is None else s.Tuple((part,) * size, nullable=kind.nullable)
