@@ -471,3 +471,14 @@ def test_an_arrow_column_becomes_what_the_model_saw(series, arrow):
         assert found.dtypes.equals(table.dtypes)
     else:
         assert found.schema == table.schema
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+@pytest.mark.parametrize("array", [pa.array(np.zeros(10_000)), pa.array(["a"] * 10_000).dictionary_encode()])
+def test_a_compressed_stream_is_refused_before_it_is_unpacked(array, compression):
+    sink = pa.BufferOutputStream()
+    table = pa.table({"x": array})
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_table(table)
+    with pytest.raises(InvalidPayload, match="without compression"):
+        read_stream(sink.getvalue().to_pybytes())

@@ -5,14 +5,15 @@ stand directly in the stream. A series or an array is one column of its name (``
 it where an array has more dimensions; where several parameters have rows, a table is one column of structs. All other
 parameters stand as a JSON object in the schema's metadata, under ``model_envelope.parameters``, and so does whatever a
 client rather says in JSON (null for an optional table, rows of another number); an answer without rows stands under
-``model_envelope.answer``. Columns come in any order, and missing and unknown ones are told as for JSON. An extension of
-the stream (compression) is read where pyarrow reads it.
+``model_envelope.answer``. Columns come in any order, and missing and unknown ones are told as for JSON. Compressed
+streams are refused: what they unpack to has no bound.
 
 pyarrow is imported when it is first needed: the codec works without it, and only this road does not.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,10 +51,12 @@ def read_stream(raw: bytes) -> Any:
     import pyarrow as pa
 
     try:
-        reader = pa.ipc.open_file(raw) if raw[:6] == b"ARROW1" else pa.ipc.open_stream(raw)
-        table = reader.read_all()
+        # A file is a stream between its magic number and its footer, which may lie and is not asked.
+        body = raw[8:] if raw[:6] == b"ARROW1" else raw
+        _refuse_compressed(body)
+        table = pa.ipc.open_stream(body).read_all()
         table.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
+    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError, struct.error) as error:
         text = " ".join(str(error).split())[:200]
         raise InvalidPayload(
             f"the body is no Arrow IPC stream: {text}",
@@ -61,6 +64,36 @@ def read_stream(raw: bytes) -> Any:
             hint="write it with `pyarrow.ipc.new_stream`, and send all of it",
         ) from None
     return table
+
+
+def _refuse_compressed(raw: bytes) -> None:
+    """Refuse a stream whose buffers are compressed, before any is unpacked: a few bytes may stand for gigabytes.
+
+    Looks into the metadata of each message: flatbuffers, as Arrow's ``Message.fbs`` lays them out.
+    """
+    import pyarrow as pa
+
+    for message in pa.ipc.MessageReader.open_stream(raw):
+        data = message.metadata.to_pybytes()
+        root = struct.unpack_from("<I", data)[0]
+        header = _pointer(data, root, 2)
+        if header is not None and message.type == "dictionary":
+            header = _pointer(data, header, 1)
+        if header is not None and message.type in {"record batch", "dictionary"} and _field_at(data, header, 3):
+            raise ValueError("its buffers are compressed; write it without compression")
+
+
+def _field_at(data: bytes, table: int, at: int) -> int:
+    """Give where a field of a flatbuffers table starts, counted from the table; 0 where it is left out."""
+    vtable = table - struct.unpack_from("<i", data, table)[0]
+    size = struct.unpack_from("<H", data, vtable)[0]
+    place = 4 + 2 * at
+    return int(struct.unpack_from("<H", data, vtable + place)[0]) if place < size else 0
+
+
+def _pointer(data: bytes, table: int, at: int) -> int | None:
+    offset = _field_at(data, table, at)
+    return table + offset + int(struct.unpack_from("<I", data, table + offset)[0]) if offset else None
 
 
 def decode_arrow(codec: MethodCodec, raw: bytes) -> Arguments:
