@@ -1,4 +1,4 @@
-"""Pairs of any types of the grammar: what is called breaking is, and what is called compatible has no counter-example."""
+"""Pairs of any types of the grammar: what breaks is shown, and what is compatible has no counter-example."""
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -137,10 +137,11 @@ class Narrowing:
         length = len(old.items) if isinstance(old, Fixed) else old.size
         wanted = len(new.items) if isinstance(new, Fixed) else new.size
         if wanted is not None and wanted != length:
-            witness = self._filled(old, wanted + 1 if length is None else length)
+            lengths = [length] if length is not None else [wanted + 1, 0, 1]
+            shown = [self._filled(old, size) for size in lengths if size != wanted]
             sizes = ["of any length" if length is None else f"of {length}", f"of {wanted}"]
             before, after = reversed(sizes) if self.answers else sizes
-            yield Finding(path, f"an array {before}", f"an array {after}", (witness,), breaking=True)
+            yield Finding(path, f"an array {before}", f"an array {after}", tuple(shown), breaking=True)
             return
         if isinstance(new, Array) and new.distinct and not (isinstance(old, Array) and old.distinct):
             twice = self._filled(old, 2 if length is None else length)

@@ -249,6 +249,8 @@ def plain(kind: s.Type, *, libraries: bool = False) -> s.Type:
             return replace(kind, items=tuple(map(inner, kind.items)))
         case s.Map():
             return replace(kind, key=inner(kind.key), value=inner(kind.value))
+        case s.Record(style=s.Style.INTERVAL) if libraries:
+            return kind  # a class of pandas, whose ends have an order
         case s.Record():
             fields = tuple(replace(field, type=inner(field.type)) for field in kind.fields)
             return replace(kind, fields=fields, cls=None, style=s.Style.DICT)
