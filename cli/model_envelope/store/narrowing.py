@@ -208,7 +208,7 @@ class Narrowing:
             theirs = new.fields.get(name)
             if required or (theirs is not None and theirs[1]):
                 values = self.old.examples(kind)
-                first = next(values)
+                first = next(values, None)
                 liked = (value for value in chain([first], values) if theirs and self.new.admits(theirs[0], value))
                 found[name] = first if theirs is None else next(liked, first)
         return found

@@ -27,7 +27,8 @@ PROBES: tuple[Any, ...] = (
     "text", 1, 0.5, True, None, 0, -1, False, "", "other text",
     *(bound + step for least, most in INTEGERS.values() for bound in (least, most) for step in (-1, 0, 1)),
     65505.0, 1e39, -1e300, "NaN", "Infinity", "-Infinity",
-    "1.5", "1e400", "-0.0", "AAAA", "AA==", "\u00e4", "2020-01-31", "0001-01-01", "9999-12-31",
+    "1.5", "1e400", "-0.0", "AAAA", "AA==", "\u00e4", "2020-01-31", "1970-01-01",
+    "0001-01-01", "9999-12-31",
     "12:30:00", "12:30:00.123456", "12:30:00.123456789", "12:30:00+02:00",
     "2020-01-31T12:30:00", "2020-01-31T12:30:00.5", "2020-01-31T12:30:00.123456", "2020-01-31T12:30:00.123456789",
     "2020-01-31T12:30:00Z", "2020-01-31T12:30:00+02:00", "2020-01-31T12:30:00.123456789+00:00",
@@ -107,8 +108,8 @@ class Language:
         return not problems
 
     def example(self, kind: s.Type) -> Any:
-        """Give the first example of a type."""
-        return next(self.examples(kind))
+        """Give the first example of a type; null where none is known."""
+        return next(self.examples(kind), None)
 
     def examples(self, kind: s.Type, depth: int = 0) -> Iterator[Any]:
         """Give a few different values that a type admits, the plainest first; none where it cannot end in time."""
