@@ -17,7 +17,7 @@ define check_python
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format bench lock pins test-lowest clean
+.PHONY: help setup demo test check lint format bench lock pins types test-lowest clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -57,8 +57,9 @@ format: setup  ## let ruff format and fix what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## measure start-up and packing against bare Python
+bench: setup  ## measure start-up, packing and the codec against bare Python
 	$(BIN)/python .ci/bench.py
+	$(BIN)/python .ci/bench_codec.py
 
 COMPILE = $(BIN)/uv pip compile pyproject.toml --extra uv --group dev --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --quiet --upgrade
@@ -69,6 +70,9 @@ lock: setup  ## resolve the locks in .ci/ anew
 
 pins: setup  ## pin anew what images need beside a model's own packages
 	$(BIN)/python .ci/pins.py
+
+types: setup  ## write the table of types into ARCHITECTURE.md
+	$(BIN)/python .ci/types_table.py
 
 test-lowest:  ## run the tests that need no engine with the oldest versions that pyproject.toml allows
 	$(MAKE) setup VENV=.venv-lowest LOCK=.ci/lowest.lock

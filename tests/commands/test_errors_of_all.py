@@ -11,6 +11,8 @@ NOWHERE = {
     "serve": ["nowhere"],
     "inspect": ["nowhere.pkl"],
     "show": ["nowhere"],
+    "signature": ["nowhere"],
+    "diff": ["nowhere", "nowhere"],
     "verify": ["nowhere"],
     "tag": ["nowhere", "a=b"],
     "metric": ["nowhere", "a=1"],

@@ -1,14 +1,18 @@
+import json
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+import strategies
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from strategies_tables import columns
 
 from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import MethodCodec, dump_json, parse_json
+from model_envelope.runtime.codec.requests import decode_request
 from model_envelope.runtime.errors import InvalidAnswer, InvalidPayload
 
 MOMENTS = st.datetimes(pd.Timestamp("1700-01-01").to_pydatetime(), pd.Timestamp("2200-01-01").to_pydatetime())
@@ -189,3 +193,148 @@ def test_infinities_travel_as_strings_and_nan_as_null():
 def test_an_infinity_that_no_sample_had_is_refused():
     with pytest.raises(InvalidPayload):
         codec_of(pd.DataFrame({"x": [1.0]})).decode({"X": [{"x": 10**400}]})
+
+
+MANY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def drawn(data, cls):
+    strategies.load()
+    kind = data.draw(strategies.REGISTRY[cls, s.Flavor.PANDAS].types(st.nothing()), label="type")
+    return kind, data.draw(strategies.values(kind), label="value")
+
+
+@MANY
+@given(st.data())
+def test_every_table_that_a_signature_admits_comes_back_in_all_orientations(data):
+    kind, frame = drawn(data, s.Table)
+    codec = MethodCodec(s.Method((s.Parameter("X", kind),), kind), {})
+    rows = parse_json(dump_json(codec.encode_arguments({"X": frame})))["X"]
+    names = [column.name for column in (*kind.index, *kind.columns)]
+    columns = {name: [row[name] for row in rows] for name in reversed(names)}
+    split = {"columns": names, "data": [[row[name] for name in names] for row in rows]}
+    for written in (rows, columns, split):
+        assert strategies.same(codec.decode({"X": written}).positional[0], frame)
+    assert strategies.same(decode_request(codec, dump_json({"X": rows})).positional[0], frame)
+
+
+@MANY
+@given(st.data())
+def test_every_series_that_a_signature_admits_comes_back(data):
+    kind, series = drawn(data, s.Series)
+    codec = MethodCodec(s.Method((s.Parameter("y", kind),), kind), {})
+    raw = dump_json(codec.encode_arguments({"y": series}))
+    assert strategies.same(codec.decode(parse_json(raw)).positional[0], series)
+
+
+ODD = st.sampled_from(
+    [None, True, 0, -1, 300, 2**63, 2**70, 10**400, 0.5, 1.0, "", "a", "b", "NaN", "Infinity", "2020-01-01", "2020-01",
+     "2020-02-30T00:00:00", "2020-01-01T00:00:00", "2020-01-01T00:00:00.5", "2020-01-01T24:00:00",
+     "1500-01-01T00:00:00", "2020-01-01T00:00:00Z", "2020-01-01T00:00:00+25:00", "9999-12-31T23:59:59-01:00",
+     "0001-01-01T00:00:00+01:00", "0000-01-01T00:00:00", "2020-01-01T0:00:00Z", "2020-01-01x00:00:00", "P1D",
+     "PT0.1S", "P", [], [1], ["a"], {}, {"left": 0, "right": 1}, {"left": 1, "right": 0}, {"left": 0}, "(0, 1]",
+     float("inf"), "\ud800"]
+)  # fmt: skip
+
+
+@MANY
+@given(st.data())
+def test_a_column_is_refused_exactly_for_the_values_that_are_told(data):
+    strategies.load()
+    kind, storage = data.draw(columns(), label="column")
+    values = data.draw(st.lists(ODD, min_size=1, max_size=4), label="values")
+    codec = MethodCodec(s.Method((s.Parameter("X", s.Table((s.Column("c", kind, storage),))),), s.Any()), {})
+
+    def told(rows):
+        try:
+            assert len(codec.decode({"X": [{"c": value} for value in rows]}).positional[0]) == len(rows)
+        except InvalidPayload as refused:
+            return {int(problem.path[4:].partition("]")[0]) for problem in refused.problems}
+        return set()
+
+    bad = told(values)
+    assert bad == {at for at, value in enumerate(values) if told([value])}
+    good = [value for at, value in enumerate(values) if at not in bad]
+    assert told(good) == set()
+
+
+@MANY
+@given(st.data())
+def test_both_roads_of_a_request_agree(data):
+    kind, frame = drawn(data, s.Table)
+    codec = MethodCodec(s.Method((s.Parameter("X", kind),), kind), {})
+    rows = codec.encode_arguments({"X": frame})["X"]
+    if rows:
+        row = data.draw(st.sampled_from(rows))
+        row[data.draw(st.sampled_from([*row, "unknown"]))] = data.draw(ODD)
+    raw = json.dumps({"X": rows}).replace("Infinity,", "1e400,").encode()
+    roads = []
+    for decode in (lambda: decode_request(codec, raw), lambda: codec.decode(parse_json(raw))):
+        try:
+            roads.append(decode().positional[0])
+        except InvalidPayload as refused:
+            roads.append(refused.to_document())
+    assert strategies.same(*roads)
+
+
+def test_unknown_columns_are_ignored_where_that_is_asked_for():
+    table = type_of(pd.DataFrame({"a": [1]}))
+    codec = MethodCodec(s.Method((s.Parameter("X", table),), table), {}, extra_columns="ignore")
+    expected = pd.DataFrame({"a": [1]})
+    for written in ([{"a": 1, "b": 2}], {"a": [1], "b": [2]}, {"columns": ["b", "a"], "data": [[2, 1]]}):
+        pd.testing.assert_frame_equal(codec.decode({"X": written}).positional[0], expected)
+        raw = dump_json({"X": written})
+        pd.testing.assert_frame_equal(decode_request(codec, raw).positional[0], expected)
+
+
+def test_what_is_wrong_beside_a_missing_column_is_told_too():
+    assert problems_of({"X": [{**GOOD, "age": "1"}, {name: GOOD[name] for name in GOOD if name != "city"}]}) == {
+        ("$.X[0].age", "payload.type"),
+        ("$.X[1].city", "payload.missing"),
+    }
+    assert problems_of({"X": {"age": ["1"], "zip": [1]}}) >= {
+        ("$.X.age[0]", "payload.type"),
+        ("$.X.city", "payload.missing"),
+        ("$.X.zip", "payload.unknown"),
+    }
+    assert problems_of({"X": {"columns": ["age"], "data": [["1"], [1, 2]]}}) >= {
+        ("$.X.data[0][0]", "payload.type"),
+        ("$.X.data[1]", "payload.type"),
+        ("$.X.columns.city", "payload.missing"),
+    }
+
+
+def test_answers_of_another_dtype_are_written_where_they_are_of_the_type():
+    table = type_of(pd.DataFrame({"a": [1.5, 2.5], "b": pd.array([1, None], dtype="Int64"), "c": ["x", "y"]}))
+    codec = MethodCodec(s.Method((), table), {})
+    other = pd.DataFrame({"a": [1, 2], "b": [1, 2], "c": pd.Series(["x", "y"], dtype="string")})
+    assert codec.encode(other) == [{"a": 1.0, "b": 1, "c": "x"}, {"a": 2.0, "b": 2, "c": "y"}]
+    with pytest.raises(InvalidAnswer) as caught:
+        codec.encode(pd.DataFrame({"a": ["x", "y"], "b": [1.5, 2.0], "c": [1, 2]}))
+    assert len(caught.value.problems) == 6
+
+
+def test_moments_of_another_unit_are_written_where_the_sealed_one_can_hold_them():
+    codec = MethodCodec(s.Method((), type_of(pd.Series(pd.to_datetime(["2020-01-01"])).astype("datetime64[s]"))), {})
+    whole = pd.Series(pd.to_datetime(["2020-01-01T00:00:01"])).astype("datetime64[ns]")
+    assert codec.encode(whole) == ["2020-01-01T00:00:01"]
+    with pytest.raises(InvalidAnswer):
+        codec.encode(whole + pd.Timedelta(1, "ms"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [pd.Series([1.5], name="y"), pd.DataFrame({"y": [1]}), [1], pd.Series([1], index=pd.Index([1], name="other"))],
+)
+def test_a_series_that_is_another_is_refused(answer):
+    kind = type_of(pd.Series([1], name="y", index=pd.Index(["x"], name="i")))
+    with pytest.raises(InvalidAnswer):
+        MethodCodec(s.Method((), kind), {}).encode(answer)
+
+
+def test_a_hundred_problems_are_enough():
+    codec = codec_of(pd.DataFrame({"a": [1]}))
+    with pytest.raises(InvalidPayload) as caught:
+        codec.decode({"X": [{"a": "x"}] * 5000})
+    assert len(caught.value.problems) == 100
+    assert "5000 problems" in caught.value.message

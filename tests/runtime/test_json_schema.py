@@ -27,7 +27,12 @@ CASES = [
     (s.Scalar("time"), ["10:00:00"], [10]),
     (s.Scalar("datetime"), ["2024-01-31T10:00:00"], [0]),
     (s.Scalar("datetime", timezone="UTC"), ["2024-01-31T10:00:00+00:00"], [0]),
-    (s.Scalar("timedelta"), [1.5, 3], ["1 day"]),
+    (s.Scalar("timedelta"), ["P1DT2H", "PT0.5S", "-P1D", "P-1DT23H59M59S"], ["1 day", 1.5, "P1Y", "1D"]),
+    (s.Scalar("period", unit="M"), ["2024-01"], [2024]),
+    (s.Scalar("complex128"), [[1, 2.5]], [[1], 1, ["NaN", 0]]),
+    (s.Scalar("complex64", non_finite=True), [[1, "NaN"]], [[1, "x"], [1e39, 0]]),
+    (s.Scalar("float32"), [1.5], [1e39]),
+    (s.Scalar("decimal", non_finite=True), ["1.10", "NaN"], ["sNaN", "one"]),
     (s.Scalar("uuid"), ["12345678-1234-5678-1234-567812345678"], [1]),
     (s.Choice(("a", 1)), ["a", 1], ["b", 2, None]),
     (s.Choice(("a",), nullable=True), ["a", None], ["b"]),
@@ -45,6 +50,11 @@ CASES = [
     ),
     (s.Union((s.Scalar("int64"), s.Scalar("string"))), [1, "a"], [None, 1.5, []]),
     (s.Union((s.Scalar("int64"), s.Scalar("string")), nullable=True), [1, "a", None], [[]]),
+    (
+        s.Union((s.Scalar("date"), s.Scalar("string")), tags=("date", "string")),
+        [{"type": "date", "value": "2020-01-31"}, {"type": "string", "value": "2020-01-31"}],
+        ["2020-01-31", {"type": "date"}, {"type": "time", "value": "x"}, {"type": "date", "value": 1}, None],
+    ),
     (
         TABLE,
         [

@@ -25,6 +25,10 @@ def pack(
         Path | None,
         typer.Option(metavar="ANSWERS", help="The answers that the model has to give to them.", show_default=False),
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=TYPE", help="The type of a column of the samples: int64, `int64?` with null, ..."),
+    ] = None,
     method: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="A method to seal. Default: predict, and predict_proba where there is one."),
@@ -76,6 +80,7 @@ def pack(
             ),
             python=python,
             rows=sample_rows,
+            columns=column or (),
             keep_samples=not no_samples,
             lock=not no_lock,
             prove=not no_proof,

@@ -1,11 +1,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from model_envelope.commands import spelling
+from model_envelope.commands.drawing import trees
 from model_envelope.commands.options import EnvelopeArgument, Json
 from model_envelope.commands.output import Line, command
 from model_envelope.foundation.files import human_size
-from model_envelope.runtime.signature import Type
 from model_envelope.workflows import show as workflow
 
 
@@ -20,28 +19,12 @@ def show(envelope: EnvelopeArgument, json: Json = False) -> None:
 
 def _text(result: workflow.ShowResult) -> Iterator[Line]:
     from rich.text import Text
-    from rich.tree import Tree
 
     yield Text.assemble((result.name, "bold"), "  ", (result.digest[:12], "yellow"))
     if result.description:
         yield result.description
     yield ""
-    shown: list[Type] = []
-    for name, method in result.signature.methods.items():
-        tree = Tree(Text(spelling.method(name, method), "bold cyan"), guide_style="dim")
-        for parameter in method.parameters:
-            # The methods of a model mostly take the same table: its columns are listed once.
-            if parameter.type in shown and next(spelling.inside(parameter.type), None):
-                tree.add(Text.assemble(parameter.name, "  ", (f"{spelling.kind(parameter.type)}, as above", "dim")))
-            else:
-                _grow(tree, parameter.name, parameter.type)
-                shown.append(parameter.type)
-        _grow(tree, "->", method.returns)
-        yield tree
-    for name, kind in result.signature.definitions.items():
-        tree = Tree(Text(f"where {name} is", "bold"), guide_style="dim")
-        _grow(tree, name, kind)
-        yield tree
+    yield from trees(result.signature)
     yield ""
     for label, value in _facts(result):
         yield Text.assemble((label.ljust(14), "dim"), value)
@@ -72,11 +55,3 @@ def _pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items()
     )
-
-
-def _grow(tree: Any, label: str, kind: Type) -> None:
-    from rich.text import Text
-
-    branch = tree.add(Text.assemble(label, "  ", (spelling.kind(kind), "dim")))
-    for name, part in spelling.inside(kind):
-        _grow(branch, name, part)

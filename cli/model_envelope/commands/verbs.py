@@ -24,6 +24,8 @@ VERBS = {
     "serve": Verb("The road", "Serve an envelope over HTTP on this machine."),
     "inspect": Verb("Look", "Say what a pickle would load, without running it."),
     "show": Verb("Look", "Show what an envelope is, takes and gives."),
+    "signature": Verb("Look", "Write a signature, as a tree or as others spell it."),
+    "diff": Verb("Look", "Say whether a new envelope can replace an old one."),
     "verify": Verb("Look", "Check that an envelope is what was sealed."),
     "tag": Verb("Note down", "Add tags to an envelope."),
     "metric": Verb("Note down", "Add metrics to an envelope."),

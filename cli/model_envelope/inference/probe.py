@@ -51,7 +51,11 @@ class SampleFile:
 
 @dataclass(frozen=True)
 class Question:
-    """What the probe is to find out. ``rows`` is how many sample rows are sealed; None keeps all of them."""
+    """What the probe is to find out.
+
+    ``rows`` is how many sample rows are sealed; None keeps all of them. ``columns`` gives types to columns of the
+    samples, each as ``NAME=TYPE``.
+    """
 
     model: Path
     samples: SampleFile
@@ -59,6 +63,7 @@ class Question:
     methods: tuple[str, ...] = ()
     rows: int | None = 5
     search: tuple[Path, ...] = ()
+    columns: tuple[str, ...] = ()
     main: str | None = None
 
 
@@ -74,6 +79,8 @@ class Found:
     samples: Mapping[str, Mapping[str, Any]]
     modules: Mapping[str, str | None]
     flavors: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What was looked at in part only, and why."""
 
 
 def probe(question: Question, *, python: Path, scratch: Path, timeout: float = 600.0) -> Found:
@@ -86,7 +93,9 @@ def probe(question: Question, *, python: Path, scratch: Path, timeout: float = 6
     carry_beside(home)
     request = {
         "model": str(question.model.absolute()),
-        "samples": _readable(question.samples, python=python, home=home, scratch=scratch, label="samples"),
+        "samples": _readable(
+            question.samples, python=python, home=home, scratch=scratch, label="samples", columns=question.columns
+        ),
         "answers": question.answers
         and _readable(question.answers, python=python, home=home, scratch=scratch, label="answers"),
         "methods": question.methods,
@@ -120,6 +129,7 @@ def probe(question: Question, *, python: Path, scratch: Path, timeout: float = 6
         samples=document["samples"],
         modules=document["modules"],
         flavors=tuple(document["flavors"]),
+        notes=tuple(document["notes"]),
     )
 
 
@@ -132,7 +142,9 @@ def carry_beside(home: Path) -> None:
         (home / f"{name}.py").symlink_to(spec.origin)
 
 
-def _readable(file: SampleFile, *, python: Path, home: Path, scratch: Path, label: str) -> dict[str, Any]:
+def _readable(
+    file: SampleFile, *, python: Path, home: Path, scratch: Path, label: str, columns: Sequence[str] = ()
+) -> dict[str, Any]:
     """Make a file of samples into a pickle that the child loads; one that is a pickle already is left alone."""
     ending = file.path.suffix.lower()
     if not file.path.is_file():
@@ -141,6 +153,12 @@ def _readable(file: SampleFile, *, python: Path, home: Path, scratch: Path, labe
             f"there is {there} at {file.name}, expected a file of {label}",
             code=f"{label}.missing",
             hint="name a file that exists",
+        )
+    if columns and (ending in PICKLES or ending in JSON):
+        raise InvalidInput(
+            f"types of columns were given, and {file.name} says itself what it holds",
+            code="samples.column-type",
+            hint="leave `--column` out, or give the samples as .csv, .parquet or .feather",
         )
     if ending in PICKLES:
         return {"path": str(file.path.absolute()), "name": file.name, "json": False}
@@ -151,7 +169,10 @@ def _readable(file: SampleFile, *, python: Path, home: Path, scratch: Path, labe
             hint=f"known are {', '.join(sorted({*READERS, *PICKLES}))}",
         )
     out = scratch / f"{label}.pkl"
-    reader = carrying.arguments(home, "model_envelope.inference.reader", file.path.absolute(), out, isolated=False)
+    given = [f"--column={text}" for text in columns]
+    reader = carrying.arguments(
+        home, "model_envelope.inference.reader", file.path.absolute(), out, *given, isolated=False
+    )
     finished = process.run([str(python), *reader])
     if finished.returncode == 1 and out.is_file():
         raise from_document(json.loads(out.read_bytes()))

@@ -10,18 +10,38 @@ import argparse
 import json
 import pickle
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from model_envelope.inference.columns import Override, apply_overrides, parse_override
 from model_envelope.runtime.codec import parse_json
-from model_envelope.runtime.errors import EnvelopeError, ExitCode, InvalidPayload, InvalidSignature
+from model_envelope.runtime.codec.csv import read_sheet
+from model_envelope.runtime.errors import EnvelopeError, ExitCode, InvalidPayload, InvalidSignature, Problem
+
+_EMPTY = "signature.empty-column"
 
 
-def _csv(path: Path) -> Any:
+def _csv(path: Path, overrides: Sequence[Override]) -> Any:
     import pandas as pd
 
-    return pd.read_csv(path)
+    sheet = read_sheet(path.read_bytes())
+    texts = {item.column: object for item in overrides}
+    frame = pd.read_csv(path, encoding="utf-8-sig", low_memory=False, skip_blank_lines=False, dtype=texts)
+    for name in texts:
+        if name in frame:
+            at = sheet.header.index(name)
+            frame[name] = pd.Series([row[at] for row in sheet.rows], dtype=object, index=frame.index)
+    empty = [str(name) for name in frame.columns if name not in texts and len(frame) and bool(frame[name].isna().all())]
+    if empty:
+        names = ", ".join(f"`{name}`" for name in empty[:20])
+        raise InvalidSignature(
+            f"nothing says what {names} in {path.name} holds: every row is empty",
+            code="signature.empty-column",
+            problems=[Problem(f"$.{name}", "nothing but nulls", "at least one value", _EMPTY) for name in empty[:100]],
+            hint=f"say it: `--column {empty[0]}=float64?`",
+        )
+    return frame
 
 
 def _parquet(path: Path) -> Any:
@@ -30,28 +50,43 @@ def _parquet(path: Path) -> Any:
     return pd.read_parquet(path)
 
 
-def _feather(path: Path) -> Any:
-    import pandas as pd
+def _arrow(path: Path) -> Any:
+    """Read Arrow IPC: the file format, which Feather is, or the stream format."""
+    import pyarrow as pa
 
-    return pd.read_feather(path)
+    with pa.memory_map(str(path)) as source:
+        try:
+            table = pa.ipc.open_file(source).read_all()
+        except pa.ArrowInvalid:
+            source.seek(0)
+            table = pa.ipc.open_stream(source).read_all()
+        return table.to_pandas()
 
 
 def _numpy(path: Path) -> Any:
     import numpy as np
 
-    found = np.load(path, allow_pickle=False)
-    return dict(found) if path.suffix == ".npz" else found
+    with path.open("rb") as file:
+        found = np.load(file, allow_pickle=False)
+        return dict(found) if path.suffix.lower() == ".npz" else found
 
 
 def _json_lines(path: Path) -> Any:
-    return [parse_json(line) for line in path.read_bytes().splitlines() if line.strip()]
+    found = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if line.strip():
+            try:
+                found.append(parse_json(line))
+            except InvalidPayload as error:
+                raise InvalidPayload(f"line {number}: {error.message}", code=error.code) from None
+    return found
 
 
 READERS: Mapping[str, Callable[[Path], Any]] = {
-    ".csv": _csv,
+    ".csv": lambda path: _csv(path, ()),
     ".parquet": _parquet,
-    ".feather": _feather,
-    ".arrow": _feather,
+    ".feather": _arrow,
+    ".arrow": _arrow,
     ".npy": _numpy,
     ".npz": _numpy,
     ".json": lambda path: parse_json(path.read_bytes()),
@@ -65,13 +100,18 @@ JSON = frozenset({".json", ".jsonl", ".ndjson"})
 """Endings whose content is plain JSON values: annotations or the model decide what they become."""
 
 
-def read(path: Path) -> Any:
-    """Read a file by its ending.
+def read(path: Path, overrides: Sequence[Override] = ()) -> Any:
+    """Read a file by its ending, and give columns the types that were given.
 
-    Raises :class:`InvalidSignature` (``samples.unreadable``) where the file is not what its ending says.
+    Raises :class:`InvalidSignature`: ``samples.unreadable`` where the file is not what its ending says,
+    ``samples.column-type`` where values are not of the types that were given.
     """
     try:
-        return READERS[path.suffix.lower()](path)
+        ending = path.suffix.lower()
+        found = _csv(path, overrides) if ending == ".csv" else READERS[ending](path)
+        return _typed(found, path, overrides, texts=ending == ".csv") if overrides else found
+    except InvalidSignature:
+        raise
     except ImportError as error:
         raise InvalidSignature(
             f"{path} cannot be read: {sys.executable} lacks what reads {path.suffix} files ({error})",
@@ -79,7 +119,13 @@ def read(path: Path) -> Any:
             hint=f"install `{error.name or 'pyarrow'}` there, or give the samples as .json or .pkl",
         ) from None
     except InvalidPayload as error:
-        raise InvalidSignature(f"{path} is no JSON: {error.message}", code="samples.unreadable") from None
+        what = path.suffix.lstrip(".").upper()
+        raise InvalidSignature(
+            f"{path} cannot be read as {what}: {error.message}",
+            code="samples.unreadable",
+            problems=error.problems,
+            hint=error.hint,
+        ) from None
     except Exception as error:  # noqa: BLE001  readers raise whatever they like
         raise InvalidSignature(
             f"{path} cannot be read as {path.suffix.lstrip('.').upper()}: {type(error).__name__}: {error}",
@@ -88,14 +134,25 @@ def read(path: Path) -> Any:
         ) from None
 
 
+def _typed(found: Any, path: Path, overrides: Sequence[Override], *, texts: bool) -> Any:
+    if type(found).__name__ != "DataFrame":
+        raise InvalidSignature(
+            f"{path} holds no table, and types of columns were given",
+            code="samples.column-type",
+            hint="leave `--column` out: JSON and arrays say themselves what they hold",
+        )
+    return apply_overrides(found, overrides, texts=texts)
+
+
 def main() -> int:
     """Read in this interpreter; see the module."""
     parser = argparse.ArgumentParser(description="Read a file of samples.")
     parser.add_argument("file", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--column", action="append", default=[])
     arguments = parser.parse_args()
     try:
-        value = read(arguments.file)
+        value = read(arguments.file, [parse_override(text) for text in arguments.column])
     except EnvelopeError as error:
         arguments.out.write_text(json.dumps(error.to_document()), encoding="utf-8")
         return ExitCode.FAILED

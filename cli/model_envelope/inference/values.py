@@ -1,27 +1,31 @@
-"""The type of a value, found by looking at all of it."""
+"""The type of a value, found by looking at all of it. Classes of libraries are known by name: none is imported."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from importlib import import_module
 from typing import Any
 from uuid import UUID
 
+from model_envelope.inference.unification import name, unify, unify_all
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.base import describe
+from model_envelope.runtime.codec.base import describe, under
+from model_envelope.runtime.codec.records import alias_of
 from model_envelope.runtime.codec.scalars import INTEGERS
 from model_envelope.runtime.errors import InvalidSignature, Problem
+
+__all__ = ["class_name", "enum_type", "name", "type_of", "unify", "unify_all"]
 
 _PLAIN: Mapping[type, str] = {
     bool: "bool",
     str: "string",
     bytes: "bytes",
     bytearray: "bytes",
-    Decimal: "decimal",
     UUID: "uuid",
     date: "date",
     time: "time",
@@ -33,140 +37,111 @@ def type_of(value: Any, path: str = "$") -> s.Type:
     """Find the type of a value; every item of a list and every cell of a table is read.
 
     Raises :class:`InvalidSignature`: ``signature.unknown-type`` for a class that a signature cannot say,
-    ``signature.mixed-types`` where items of one list or column have types that do not go together.
+    ``signature.mixed-types`` where items of one list or column have types that do not go together,
+    ``signature.too-deep`` for lists that are nested without end.
     """
-    foreign = _FOREIGN.get(_dotted(type(value)))
-    if foreign:
-        return foreign(value, path)
+    try:
+        return _type_of(value, path)
+    except RecursionError:
+        raise InvalidSignature(
+            f"{path} is nested too deeply, or contains itself",
+            code="signature.too-deep",
+            hint="give flatter samples; a type that contains itself needs an annotation",
+        ) from None
+
+
+def _type_of(value: Any, path: str) -> s.Type:
+    cls = type(value)
     if value is None:
         return s.Scalar("null", nullable=True)
-    if type(value) in _PLAIN:
-        return s.Scalar(_PLAIN[type(value)])
+    if cls in _PLAIN:
+        return s.Scalar(_PLAIN[cls])
     if isinstance(value, Enum):
-        return enum_type(type(value))
+        return enum_type(cls)
+    for base in cls.__mro__:
+        if home := _FOREIGN.get(_dotted(base)):
+            find: Callable[[Any, str], s.Type] = getattr(import_module(f"{__package__}.{home[0]}"), home[1])
+            return find(value, path)
     if isinstance(value, int):
         return _integer(value, path)
     if isinstance(value, float):
         return s.Scalar("float64", non_finite=not math.isfinite(value))
+    if isinstance(value, complex):
+        return s.Scalar("complex128", non_finite=not (math.isfinite(value.real) and math.isfinite(value.imag)))
+    if isinstance(value, Decimal):
+        return s.Scalar("decimal", non_finite=not value.is_finite())
     if isinstance(value, str):
         return s.Scalar("string")
     if isinstance(value, datetime):
         return s.Scalar("datetime", timezone=None if value.tzinfo is None else "")
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
-        return _record({name: getattr(value, name) for name in names}, path, class_name(type(value)))
+    return _container(value, path) or _pandas_scalar(value, path) or _unknown(value, path)
+
+
+def _container(value: Any, path: str) -> s.Type | None:
+    style = style_of(type(value))
+    if style is not None:
+        items = {field: getattr(value, attribute) for field, attribute in _attributes(type(value), style).items()}
+        return s.Record(_fields(items, path), cls=class_name(type(value)), style=style)
     if isinstance(value, dict):
         return _mapping(value, path)
     if isinstance(value, list):
-        return s.List(unify_all([type_of(item, f"{path}[{at}]") for at, item in enumerate(value)], path))
+        return s.List(unify_all([_type_of(item, f"{path}[{at}]") for at, item in enumerate(value)], path))
     if isinstance(value, tuple):
-        return s.Tuple(tuple(type_of(item, f"{path}[{at}]") for at, item in enumerate(value)))
+        return s.Tuple(tuple(_type_of(item, f"{path}[{at}]") for at, item in enumerate(value)))
     if isinstance(value, set | frozenset):
-        items = [type_of(item, f"{path}[*]") for item in sorted(value, key=repr)]
-        return s.Set(unify_all(items, path), frozen=isinstance(value, frozenset))
-    for cls in type(value).__mro__[1:]:
-        if foreign := _FOREIGN.get(_dotted(cls)):
-            return foreign(value, path)
-    raise InvalidSignature(
-        f"{path} is {describe(value)}, and a signature has no type for it",
-        code="signature.unknown-type",
-        hint="let the method take and give numbers, strings, lists, dicts, dataclasses, NumPy arrays or pandas tables",
-    )
+        kinds = [_type_of(item, f"{path}[*]") for item in sorted(value, key=repr)]
+        return s.Set(unify_all(kinds, path), frozen=isinstance(value, frozenset))
+    return None
+
+
+def style_of(cls: type) -> s.Style | None:
+    """Tell how the class of a record is made; None where it is none."""
+    if dataclasses.is_dataclass(cls):
+        return s.Style.DATACLASS
+    if hasattr(cls, "__attrs_attrs__"):
+        return s.Style.ATTRS
+    if any(_dotted(base) == "pydantic.main.BaseModel" for base in cls.__mro__[1:]):
+        return s.Style.PYDANTIC
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        return s.Style.NAMEDTUPLE
+    return None
+
+
+def _attributes(cls: Any, style: s.Style) -> Mapping[str, str]:
+    """Give the name of each field, as the class is made with it, and the attribute that holds it."""
+    match style:
+        case s.Style.DATACLASS:
+            return {field.name: field.name for field in dataclasses.fields(cls)}
+        case s.Style.ATTRS:
+            return {field.alias or field.name: field.name for field in cls.__attrs_attrs__}
+        case s.Style.PYDANTIC:
+            fields = getattr(cls, "model_fields", None) or cls.__fields__
+            return {alias_of(field, name): name for name, field in fields.items()}
+    return {field: field for field in cls._fields}
 
 
 def _integer(value: int, path: str) -> s.Scalar:
     least, most = INTEGERS["int64"]
     if not least <= value <= most:
+        found, expected = f"an integer of {value.bit_length()} bits", "at most 64 bits, one of them for the sign"
         raise InvalidSignature(
-            f"{path} is an integer of {value.bit_length()} bits, expected at most 64",
+            f"{path} is {found}, expected {expected}",
             code="signature.integer-range",
-            hint="give such numbers as strings or decimals",
+            problems=[Problem(path, found, expected, "signature.integer-range")],
+            hint="give such numbers as strings or decimals, or as numpy.uint64",
         )
     return s.Scalar("int64")
 
 
 def _mapping(value: dict[Any, Any], path: str) -> s.Type:
     if all(isinstance(key, str) for key in value):
-        return _record(value, path, None)
-    keys = unify_all([type_of(key, f"{path}.{key}") for key in value], path)
-    return s.Map(keys, unify_all([type_of(item, f"{path}.{key}") for key, item in value.items()], path))
+        return s.Record(_fields(value, path))
+    keys = unify_all([_type_of(key, under(path, key)) for key in value], f"{path}.keys")
+    return s.Map(keys, unify_all([_type_of(item, under(path, key)) for key, item in value.items()], path))
 
 
-def _record(items: Mapping[str, Any], path: str, cls: str | None) -> s.Record:
-    return s.Record(tuple(s.Field(name, type_of(item, f"{path}.{name}")) for name, item in items.items()), cls=cls)
-
-
-def unify_all(kinds: Sequence[s.Type], path: str) -> s.Type:
-    """Find the one type that all of these are; nothing known about an empty list is :class:`~signature.Any`."""
-    if not kinds:
-        return s.Any()
-    found = kinds[0]
-    for kind in kinds[1:]:
-        found = unify(found, kind, path)
-    return found
-
-
-def unify(one: s.Type, other: s.Type, path: str) -> s.Type:
-    """Find the type that admits what two types admit, without letting one stand for another.
-
-    null joins any type, an integer joins a float (JSON has one kind of number), records join field by field.
-    """
-    if one == other:
-        return one
-    if _is_null(one) or _is_null(other):
-        return s.with_nullable(other if _is_null(one) else one)
-    nullable = one.nullable or other.nullable
-    match one, other:
-        case s.Any(), _:
-            return one
-        case _, s.Any():
-            return other
-        case s.Scalar(), s.Scalar():
-            non_finite = one.non_finite or other.non_finite
-            if one.dtype == other.dtype:
-                return dataclasses.replace(one, nullable=nullable, non_finite=non_finite)
-            if {one.dtype, other.dtype} == {"int64", "float64"}:
-                return s.Scalar("float64", nullable=nullable, non_finite=non_finite)
-        case s.List(), s.List():
-            return s.List(unify(one.item, other.item, path), nullable=nullable)
-        case s.Tuple(), s.Tuple() if len(one.items) == len(other.items):
-            pairs = zip(one.items, other.items, strict=True)
-            return s.Tuple(tuple(unify(left, right, path) for left, right in pairs), nullable=nullable)
-        case s.Choice(), s.Choice() if one.enum == other.enum and one.values == other.values:
-            return s.with_nullable(one, nullable)
-        case s.Record(), s.Record() if one.cls == other.cls:
-            return _unify_records(one, other, path, nullable)
-        case s.Tensor(), s.Tensor() if (one.dtype, len(one.shape)) == (other.dtype, len(other.shape)):
-            shape = tuple(a if a == b else None for a, b in zip(one.shape, other.shape, strict=True))
-            return dataclasses.replace(one, shape=shape, non_finite=one.non_finite or other.non_finite)
-    raise InvalidSignature(
-        f"{path} holds values of different types",
-        code="signature.mixed-types",
-        problems=[Problem(path, f"{name(one)} and {name(other)}", "one type", "signature.mixed-types")],
-        hint="give samples in which each list and column has one type",
-    )
-
-
-def _unify_records(one: s.Record, other: s.Record, path: str, nullable: bool) -> s.Record:
-    mine = {field.name: field for field in one.fields}
-    theirs = {field.name: field for field in other.fields}
-    fields = []
-    for key in [*mine, *(key for key in theirs if key not in mine)]:
-        if key in mine and key in theirs:
-            kind = unify(mine[key].type, theirs[key].type, f"{path}.{key}")
-            fields.append(s.Field(key, kind, mine[key].required and theirs[key].required))
-        else:
-            fields.append(dataclasses.replace(mine.get(key) or theirs[key], required=False))
-    return s.Record(tuple(fields), nullable=nullable, cls=one.cls)
-
-
-def _is_null(kind: s.Type) -> bool:
-    return isinstance(kind, s.Scalar) and kind.dtype == "null"
-
-
-def name(kind: s.Type) -> str:
-    """Call a type by its short name: ``int64``, ``list``."""
-    return kind.dtype if isinstance(kind, s.Scalar) else kind.kind
+def _fields(items: Mapping[str, Any], path: str) -> tuple[s.Field, ...]:
+    return tuple(s.Field(field, _type_of(item, under(path, field))) for field, item in items.items())
 
 
 def enum_type(cls: type[Enum]) -> s.Choice:
@@ -183,45 +158,67 @@ def _dotted(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _numpy_array(value: Any, path: str) -> s.Type:
-    from model_envelope.inference.arrays import array_type
-
-    return array_type(value, path)
-
-
-def _numpy_scalar(value: Any, path: str) -> s.Type:
-    return type_of(value.item(), path) if value.dtype.kind not in "iuf" else _numpy_number(value)
-
-
-def _numpy_number(value: Any) -> s.Scalar:
-    return s.Scalar(str(value.dtype.name), non_finite=value.dtype.kind == "f" and not math.isfinite(float(value)))
+def _pandas_scalar(value: Any, path: str) -> s.Type | None:
+    if type(value).__module__.partition(".")[0] != "pandas":
+        return None
+    if type(value).__name__ == "Period":
+        return s.Scalar("period", unit=value.freqstr)
+    if type(value).__name__ == "Interval":
+        ends = _type_of(value.left, f"{path}.left"), _type_of(value.right, f"{path}.right")
+        end = unify(*ends, path)
+        return s.Record((s.Field("left", end), s.Field("right", end)), cls=value.closed, style=s.Style.INTERVAL)
+    return None
 
 
-def _torch_tensor(value: Any, path: str) -> s.Type:
-    from model_envelope.inference.arrays import array_type
-
-    return dataclasses.replace(array_type(value.detach().cpu().numpy(), path), flavor=s.Flavor.TORCH)
-
-
-def _frame(value: Any, path: str) -> s.Type:
-    from model_envelope.inference.frames import table_type
-
-    return table_type(value, path)
-
-
-def _series(value: Any, path: str) -> s.Type:
-    from model_envelope.inference.frames import series_type
-
-    return series_type(value, path)
+def _unknown(value: Any, path: str) -> s.Type:
+    """Say that a class is unknown, and which few lines would make it known."""
+    cls = type(value)
+    found = describe(value)
+    raise InvalidSignature(
+        f"{path} is {found}, and a signature has no type for it",
+        code="signature.unknown-type",
+        problems=[Problem(path, found, "a value that JSON can say", "signature.unknown-type")],
+        hint=_HINTS.get(_dotted(cls), "") or _as_dataclass(value),
+    )
 
 
-_FOREIGN: Mapping[str, Callable[[Any, str], s.Type]] = {
-    "numpy.ndarray": _numpy_array,
-    "numpy.generic": _numpy_scalar,
-    "pandas.DataFrame": _frame,
-    "pandas.core.frame.DataFrame": _frame,
-    "pandas.Series": _series,
-    "pandas.core.series.Series": _series,
-    "torch.Tensor": _torch_tensor,
+def _as_dataclass(value: Any) -> str:
+    """Write the class as a dataclass with the attributes that the value has."""
+    held = getattr(value, "__dict__", {})
+    public = {key: type(item).__qualname__ for key, item in held.items() if not key.startswith("_")}
+    if type(value).__module__ == "builtins" or not public:
+        return "let the method take and give numbers, strings, lists, dicts, dataclasses, arrays or tables"
+    lines = [f"    {key}: {cls}" for key, cls in list(public.items())[:12]]
+    return "\n".join(
+        [
+            "make the class a dataclass, whose fields a signature can say (one of attrs or pydantic serves too):",
+            "",
+            "  @dataclasses.dataclass",
+            f"  class {type(value).__name__}:",
+            *(f"  {line}" for line in lines),
+        ]
+    )
+
+
+_FOREIGN: Mapping[str, tuple[str, str]] = {
+    "numpy.ndarray": ("arrays", "array_type"),
+    "numpy.generic": ("arrays", "scalar_type"),
+    "scipy.sparse._base._spbase": ("arrays", "sparse_type"),
+    "scipy.sparse._base.spmatrix": ("arrays", "sparse_type"),
+    "torch.Tensor": ("arrays", "tensor_type"),
+    "pandas.DataFrame": ("frames", "table_type"),
+    "pandas.core.frame.DataFrame": ("frames", "table_type"),
+    "pandas.Series": ("frames", "series_type"),
+    "pandas.core.series.Series": ("frames", "series_type"),
+    "polars.dataframe.frame.DataFrame": ("polars_frames", "table_type"),
+    "polars.series.series.Series": ("polars_frames", "series_type"),
+    "pyarrow.lib.Table": ("arrow_tables", "table_type"),
+    "pyarrow.lib.RecordBatch": ("arrow_tables", "table_type"),
+    "pyarrow.lib.Array": ("arrow_tables", "series_type"),
+    "pyarrow.lib.ChunkedArray": ("arrow_tables", "series_type"),
 }
-"""Classes of libraries by dotted name: none of them is imported to recognise one."""
+"""Where the type of a library's class is found, by the class' dotted name or that of one it is derived from."""
+
+_HINTS: Mapping[str, str] = {
+    "polars.lazyframe.frame.LazyFrame": "give the data frame that it makes: `frame.collect()`",
+}

@@ -159,8 +159,13 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self.items)
 
+    @property
+    def count(self) -> int:
+        """How many problems there were, those that are not kept included."""
+        return len(self.items) + self.dropped
+
     def summary(self, what: str) -> str:
         """Say in one line how many problems there are."""
-        count = len(self.items) + self.dropped
+        count = self.count
         shown = f" (the first {len(self.items)} are shown)" if self.dropped else ""
         return f"{what}: {count} problem{'s' if count != 1 else ''}{shown}"

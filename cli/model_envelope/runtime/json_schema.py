@@ -6,19 +6,23 @@ naive time), the schema is the wider of the two, and the codec decides.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.scalars import INTEGERS, LARGEST, NON_FINITE
+from model_envelope.runtime.codec.scalars import COMPLEX, INTEGERS, LARGEST, NON_FINITE
+from model_envelope.runtime.codec.texts import DURATION
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 LOCAL = "#/$defs/"
 """Where references point in a schema that stands alone."""
 OPENAPI = "#/components/schemas/"
 """Where references point in an OpenAPI document."""
+
+DESCRIBED = "description"
 
 Schema = dict[str, Any]
 
@@ -62,7 +66,7 @@ def body_schema(method: s.Method, definitions: Mapping[str, s.Type] | None = Non
         elif parameter.required:
             required.append(parameter.name)
         else:
-            inner = {**inner, "default": parameter.default}
+            inner = _defaulted(inner, parameter.type, parameter.default)
         properties[parameter.name] = inner
     return {**_object(properties, required), **_local(definitions, style)}
 
@@ -99,6 +103,8 @@ def _scalar(kind: s.Scalar, _style: _Style) -> Schema:
         schema["description"] += f", {zone}"
         if kind.timezone is not None:
             schema["format"] = "date-time"
+    if kind.dtype == "timedelta" and kind.unit not in {"Y", "M"}:
+        schema["pattern"] = f"^{DURATION}$"
     return schema
 
 
@@ -109,8 +115,17 @@ def _dtype(dtype: str, *, non_finite: bool = False) -> Schema:
         return {"type": "integer", "minimum": least, "maximum": most, **described}
     if dtype in LARGEST:
         if non_finite:
-            return {"anyOf": [{"type": "number"}, {"type": "string", "enum": list(NON_FINITE)}], **described}
-        return {"type": "number", **described}
+            finite = _dtype(dtype)
+            del finite[DESCRIBED]
+            return {"anyOf": [finite, {"type": "string", "enum": list(NON_FINITE)}], **described}
+        largest = LARGEST[dtype]
+        bounds = {} if math.isinf(largest) else {"minimum": -largest, "maximum": largest}
+        return {"type": "number", **bounds, **described}
+    if dtype in COMPLEX:
+        part = {key: value for key, value in _dtype(COMPLEX[dtype], non_finite=non_finite).items() if key != DESCRIBED}
+        return {**_exactly([part, part]), **described}
+    if dtype == "decimal" and non_finite:
+        return {"type": "string", "anyOf": [{"pattern": _NUMERAL}, {"enum": list(NON_FINITE)}], **described}
     return {**_PLAIN[dtype], **described}
 
 
@@ -152,9 +167,14 @@ def _record(kind: s.Record, style: _Style) -> Schema:
     properties = {}
     for field in kind.fields:
         inner = _schema(field.type, style)
-        properties[field.name] = inner if field.required else {**inner, "default": field.default}
+        properties[field.name] = inner if field.required else _defaulted(inner, field.type, field.default)
     schema = _object(properties, [field.name for field in kind.fields if field.required])
     return {"title": kind.cls.partition(":")[2], **schema} if kind.cls else schema
+
+
+def _defaulted(schema: Schema, kind: s.Type, default: Any) -> Schema:
+    """Note a default; where it is None for want of a JSON spelling, there is nothing to note."""
+    return schema if default is None and not kind.nullable else {**schema, "default": default}
 
 
 def _object(properties: Mapping[str, Schema], required: list[str]) -> Schema:
@@ -167,7 +187,13 @@ def _object(properties: Mapping[str, Schema], required: list[str]) -> Schema:
 
 
 def _union(kind: s.Union, style: _Style) -> Schema:
-    return {"anyOf": [_schema(option, style) for option in kind.options]}
+    options = [_schema(option, style) for option in kind.options]
+    if kind.tags:
+        options = [
+            _object({"type": {"const": tag}, "value": option}, ["type", "value"])
+            for tag, option in zip(kind.tags, options, strict=True)
+        ]
+    return {"anyOf": options}
 
 
 def _table(kind: s.Table, style: _Style) -> Schema:
@@ -189,6 +215,10 @@ def _table(kind: s.Table, style: _Style) -> Schema:
 
 
 def _series(kind: s.Series, style: _Style) -> Schema:
+    if kind.index:
+        from model_envelope.runtime.codec.belonging import series_table
+
+        return _table(series_table(kind), style)
     return {"type": "array", "items": _schema(kind.item, style)}
 
 
@@ -196,11 +226,20 @@ def _tensor(kind: s.Tensor, _style: _Style) -> Schema:
     schema = _dtype(kind.dtype, non_finite=kind.non_finite)
     if kind.non_finite:
         schema = _or_null(schema)  # NaN travels as null in an array
+    entry = schema
     for size in reversed(kind.shape):
         schema = {"type": "array", "items": schema}
         if size is not None:
             schema.update(minItems=size, maxItems=size)
-    return schema
+    return schema if kind.layout is None else {"anyOf": [schema, _entries(kind, entry)]}
+
+
+def _entries(kind: s.Tensor, entry: Schema) -> Schema:
+    """Give the other spelling of a sparse matrix: its shape, and where its entries stand."""
+    places: Schema = {"type": "array", "items": {"type": "integer", "minimum": 0}}
+    sizes = [{"type": "integer", "minimum": 0} if size is None else {"const": size} for size in kind.shape]
+    fields = {"shape": _exactly(sizes), "row": places, "col": places, "data": {"type": "array", "items": entry}}
+    return _object(fields, list(fields))
 
 
 def _reference(kind: s.Reference, style: _Style) -> Schema:
@@ -211,16 +250,19 @@ def _any(_kind: s.Any, _style: _Style) -> Schema:
     return {}
 
 
+_NUMERAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,18})?$"
+
 _PLAIN: Mapping[str, Schema] = {
     "null": {"type": "null"},
     "bool": {"type": "boolean"},
-    "decimal": {"type": "string"},
+    "decimal": {"type": "string", "pattern": _NUMERAL},
     "string": {"type": "string"},
     "bytes": {"type": "string", "contentEncoding": "base64"},
     "date": {"type": "string", "format": "date"},
     "time": {"type": "string"},
     "datetime": {"type": "string"},
-    "timedelta": {"type": "number"},
+    "timedelta": {"type": "string", "format": "duration"},
+    "period": {"type": "string"},
     "uuid": {"type": "string", "format": "uuid"},
 }
 

@@ -53,6 +53,17 @@ class Flavor(Enum):
     TORCH = "torch"
 
 
+class Style(Enum):
+    """How the class of a record is made of its fields, and its fields read."""
+
+    DICT = "dict"
+    DATACLASS = "dataclass"
+    ATTRS = "attrs"
+    PYDANTIC = "pydantic"
+    NAMEDTUPLE = "namedtuple"
+    INTERVAL = "interval"
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """Two answers agree when they are equal, or when ``|a - b| <= atol + rtol * |b|`` (as in ``numpy.isclose``)."""
@@ -66,9 +77,9 @@ class Tolerance:
 class Scalar:
     """One value.
 
-    ``dtype`` is one of :data:`SCALARS`. ``unit`` (s, ms, us, ns) and ``timezone`` (an IANA name, or ``""`` for "any
-    offset") belong to datetimes and timedeltas. ``non_finite`` admits NaN and the infinities where null does not stand
-    for NaN already.
+    ``dtype`` is one of :data:`SCALARS`. ``unit`` is s, ms, us or ns of datetimes and timedeltas and the frequency of
+    periods (``M``); ``timezone`` of datetimes is an IANA name, or ``""`` for "any offset". ``non_finite`` admits NaN and
+    the infinities where null does not stand for NaN already.
     """
 
     kind: ClassVar[str] = "scalar"
@@ -77,26 +88,34 @@ class Scalar:
     unit: str | None = None
     timezone: str | None = None
     non_finite: bool = False
+    metadata: tuple[Anything, ...] = ()
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of ``values`` (JSON scalars): a Literal, an Enum (``enum`` is ``module:qualname``) or a categorical."""
+    """One of ``values``: a Literal, an Enum (``enum`` is ``module:qualname``) or a categorical.
+
+    Values are JSON scalars. Where they stand for others (dates, bytes), ``dtype`` is the scalar type that they spell.
+    """
 
     kind: ClassVar[str] = "choice"
     values: tuple[Anything, ...]
     nullable: bool = False
     ordered: bool = False
     enum: str | None = None
+    dtype: str | None = None
+    metadata: tuple[Anything, ...] = ()
 
 
 @dataclass(frozen=True)
 class List:
-    """A sequence of any length. ``flavor`` is the Python class that the model wants (``list``)."""
+    """A sequence of any length; a JSON array. ``variadic`` tells a ``tuple[T, ...]`` from a list."""
 
     kind: ClassVar[str] = "list"
     item: Type
     nullable: bool = False
+    variadic: bool = False
+    metadata: tuple[Anything, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,6 +126,7 @@ class Set:
     item: Type
     nullable: bool = False
     frozen: bool = False
+    metadata: tuple[Anything, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,6 +136,7 @@ class Tuple:
     kind: ClassVar[str] = "tuple"
     items: tuple[Type, ...]
     nullable: bool = False
+    metadata: tuple[Anything, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,6 +147,7 @@ class Map:
     key: Type
     value: Type
     nullable: bool = False
+    metadata: tuple[Anything, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,29 +162,41 @@ class Field:
 
 @dataclass(frozen=True)
 class Record:
-    """An object with named fields. ``cls`` is the ``module:qualname`` of its class, or None for a plain dict."""
+    """An object with named fields. ``cls`` is the ``module:qualname`` of its class, or None for a plain dict.
+
+    ``style`` says how that class is made and read.
+    """
 
     kind: ClassVar[str] = "record"
     fields: tuple[Field, ...]
     nullable: bool = False
     cls: str | None = None
+    style: Style = Style.DICT
+    metadata: tuple[Anything, ...] = ()
 
 
 @dataclass(frozen=True)
 class Union:
-    """One of several types that JSON can tell apart."""
+    """One of several types.
+
+    Where JSON can tell the options apart the value stands as it is. Else ``tags`` names each option, and a value is
+    written as ``{"type": tag, "value": value}``.
+    """
 
     kind: ClassVar[str] = "union"
     options: tuple[Type, ...]
     nullable: bool = False
+    tags: tuple[str, ...] = ()
+    metadata: tuple[Anything, ...] = ()
 
 
 @dataclass(frozen=True)
 class Column:
     """One column of a table.
 
-    ``name`` is how JSON spells it; ``key`` is the name in Python where that is not the same string (the integer 0 is
-    spelled "0"). ``storage`` is the dtype as the table's library writes it (``Int64``, ``category``, ``str``).
+    ``name`` is how JSON spells it, and no two columns share one. ``key`` is the name in Python where that is another
+    (the integer 0, a tuple, a second column of the same name), written as :mod:`codec.keys` says. ``storage`` is the dtype
+    as the table's library writes it (``Int64``, ``category``, ``str``).
     """
 
     name: str
@@ -173,18 +207,30 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A data frame. In JSON: rows ``[{...}]`` as written, columns ``{name: [...]}`` or split ``{columns, data}``."""
+    """A data frame. In JSON: rows ``[{...}]`` as written, columns ``{name: [...]}`` or split ``{columns, data}``.
+
+    ``levels`` names the levels of the column names (keys as in :class:`Column`), where they have names; one whose dtype
+    does not follow from the names is ``{"name": key, "storage": dtype}``. A structured array of NumPy is a table of that
+    flavor. ``cls`` names the class where the library has several (``RecordBatch``).
+    """
 
     kind: ClassVar[str] = "table"
     columns: tuple[Column, ...]
     index: tuple[Column, ...] = ()
     flavor: Flavor = Flavor.PANDAS
     nullable: bool = False
+    levels: tuple[Anything, ...] = ()
+    cls: str | None = None
+    metadata: tuple[Anything, ...] = ()
 
 
 @dataclass(frozen=True)
 class Series:
-    """One column by itself; a JSON array. ``name`` is the series' own name."""
+    """One column by itself; a JSON array. ``name`` is the series' own name, ``key`` as in :class:`Column`.
+
+    Where it has an ``index`` that says something, it travels as a table of that index and of itself (``value`` where it
+    has no name). ``cls`` names the class where the library has several (``ChunkedArray``).
+    """
 
     kind: ClassVar[str] = "series"
     item: Type
@@ -192,11 +238,21 @@ class Series:
     name: str | None = None
     flavor: Flavor = Flavor.PANDAS
     nullable: bool = False
+    cls: str | None = None
+    metadata: tuple[Anything, ...] = ()
+    index: tuple[Column, ...] = ()
+    key: Anything = None
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """An array of one dtype; nested JSON arrays. ``shape`` has None for a free dimension, ``batch`` names its axis."""
+    """An array of one dtype; nested JSON arrays. ``shape`` has None for a free dimension, ``batch`` is the axis of rows.
+
+    ``layout`` is the format of a sparse matrix (``csr``), which JSON may also spell as ``{shape, row, col, data}``. In
+    float arrays NaN travels as null, where ``non_finite`` admits it; so do NaT, and None among objects. ``storage`` is the
+    dtype as the library writes it where ``dtype`` does not say it all: ``<U5``, ``datetime64[us]``, ``bfloat16``; of a
+    sparse matrix its class (``csr_array``).
+    """
 
     kind: ClassVar[str] = "tensor"
     dtype: str
@@ -205,6 +261,9 @@ class Tensor:
     flavor: Flavor = Flavor.NUMPY
     nullable: bool = False
     non_finite: bool = False
+    layout: str | None = None
+    storage: str | None = None
+    metadata: tuple[Anything, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -214,6 +273,7 @@ class Reference:
     kind: ClassVar[str] = "reference"
     name: str
     nullable: bool = False
+    metadata: tuple[Anything, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -222,6 +282,7 @@ class Any:
 
     kind: ClassVar[str] = "any"
     nullable: bool = True
+    metadata: tuple[Anything, ...] = ()
 
 
 Type = Scalar | Choice | List | Set | Tuple | Map | Record | Union | Table | Series | Tensor | Reference | Any
@@ -234,13 +295,16 @@ SCALARS: Mapping[str, str] = MappingProxyType(
         **{f"int{bits}": f"an integer of {bits} bits" for bits in (8, 16, 32, 64)},
         **{f"uint{bits}": f"an integer of {bits} bits, zero or more" for bits in (8, 16, 32, 64)},
         **{f"float{bits}": f"a number ({bits} bits)" for bits in (16, 32, 64)},
+        "complex64": "a complex number [real, imaginary] (2 x 32 bits)",
+        "complex128": "a complex number [real, imaginary] (2 x 64 bits)",
         "decimal": "a decimal number, as a string",
         "string": "a string",
         "bytes": "bytes, as a base64 string",
         "date": "a date (YYYY-MM-DD)",
         "time": "a time of day (HH:MM:SS)",
         "datetime": "a date and time (ISO 8601)",
-        "timedelta": "a duration in seconds",
+        "timedelta": "a duration (ISO 8601, such as P1DT2H30M)",
+        "period": "a period of time, as a string",
         "uuid": "a UUID",
     }
 )

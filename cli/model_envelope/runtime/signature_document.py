@@ -158,6 +158,7 @@ _BY_ANNOTATION: Mapping[str, Callable[[Any, str], Any]] = {
     "tuple[Type, ...]": _each(type_from_document),
     "tuple[Anything, ...]": _values,
     "tuple[int | None, ...]": _values,
+    "tuple[str, ...]": _values,
     "tuple[Column, ...]": _each(_object(s.Column)),
     "tuple[Field, ...]": _each(_object(s.Field)),
     "tuple[Parameter, ...]": _each(_object(s.Parameter)),
@@ -165,5 +166,6 @@ _BY_ANNOTATION: Mapping[str, Callable[[Any, str], Any]] = {
     "Answer": _enum(s.Answer),
     "Closeness": _enum(s.Closeness),
     "Flavor": _enum(s.Flavor),
+    "Style": _enum(s.Style),
     "Tolerance": _object(s.Tolerance),
 }

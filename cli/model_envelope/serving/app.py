@@ -20,9 +20,9 @@ from model_envelope import __version__
 from model_envelope.runtime import signature_document
 from model_envelope.runtime.codec import dump_json
 from model_envelope.runtime.errors import EnvelopeError, InvalidPayload
+from model_envelope.runtime.openapi import openapi_document
 from model_envelope.serving.bodies import check_type, read_body
 from model_envelope.serving.guard import Guard
-from model_envelope.serving.openapi import openapi_document
 from model_envelope.serving.problems import HttpProblem, payload_problem, problem_response, server_problem
 from model_envelope.serving.service import Phase, Service
 

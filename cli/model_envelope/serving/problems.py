@@ -12,8 +12,8 @@ from starlette.responses import Response
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import dump_json
 from model_envelope.runtime.errors import EnvelopeError, InvalidPayload, Problem
+from model_envelope.runtime.openapi import MEDIA_TYPE
 
-MEDIA_TYPE = "application/problem+json"
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\*)\]|\.([^.]+)")
 
 

@@ -70,6 +70,7 @@ def pack(
     label: Label | None = None,
     python: str | None = None,
     rows: int = 5,
+    columns: Sequence[str] = (),
     keep_samples: bool = True,
     lock: bool = True,
     prove: bool = True,
@@ -79,8 +80,9 @@ def pack(
 ) -> PackResult:
     """Seal a pickled model as ``<name>-<digest>`` in the folder ``into``.
 
-    ``search`` names folders of local modules beside the model's own and the current one. Nothing appears in ``into``
-    unless everything went well. A proof needs a lock: without one it is left out.
+    ``columns`` gives types to columns of the samples, each as ``NAME=TYPE``. ``search`` names folders of local modules
+    beside the model's own and the current one. Nothing appears in ``into`` unless everything went well. A proof needs a
+    lock: without one it is left out.
 
     Raises :class:`EnvelopeError` of many kinds: whatever is wrong with the model, samples, names or lock.
     """
@@ -95,10 +97,19 @@ def pack(
         main = find_main(scan.main_names, folders) if scan.main_names else None
         report(Started("probe", "Loading the model and asking it the samples"))
         question = Question(
-            model, samples, answers, tuple(methods), rows, folders, main=None if main is None else main.stem
+            model,
+            samples,
+            answers,
+            tuple(methods),
+            rows,
+            folders,
+            columns=tuple(columns),
+            main=None if main is None else main.stem,
         )
         found = probe(question, python=interpreter, scratch=scratch)
         report(Done("probe", f"Loaded a {found.model_class}; {_and(found.methods)} answered the samples"))
+        for note in found.notes:
+            report(Note(note))
         report(Started("needs", "Finding what it needs"))
         needs, installed = _needs(scan, found, folders, main)
         capture.capture(needs.local, draft.folder / "code")

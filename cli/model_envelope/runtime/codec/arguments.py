@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.base import Codec, Definitions, codec_for, describe
+from model_envelope.runtime.codec.base import Codec, Definitions, codec_for, describe, under
 from model_envelope.runtime.errors import InvalidAnswer, InvalidPayload, Problems
+
+_TOO_DEEP = ("values nested too deeply to follow", "a few hundred levels at most")
 
 
 @dataclass(frozen=True)
@@ -19,13 +21,59 @@ class Arguments:
     keyword: Mapping[str, Any]
 
 
+def arrange(
+    parameters: Sequence[s.Parameter], found: Mapping[str, Any], definitions: Mapping[str, s.Type]
+) -> Arguments:
+    """Pass by position what Python wants by position; by name what comes after a parameter that was left out.
+
+    Where something that goes by position only comes after one that was left out, the default of the latter is passed.
+    """
+    at_least = _positions(parameters, found)
+    positional: list[Any] = []
+    keyword: dict[str, Any] = {}
+    gap = False
+    for at, parameter in enumerate(parameters):
+        given = parameter.name in found
+        if parameter.kind is s.Kind.VARIADIC:
+            positional.extend(found.get(parameter.name, ()))
+        elif parameter.kind is s.Kind.VARIADIC_KEYWORD:
+            keyword.update(found.get(parameter.name, {}))
+        elif given and parameter.kind is not s.Kind.KEYWORD and not gap:
+            positional.append(found[parameter.name])
+        elif given:
+            keyword[parameter.name] = found[parameter.name]
+        elif at < at_least:
+            positional.append(codec_for(parameter.type, definitions).decode(parameter.default, "$", Problems()))
+        else:
+            gap = True
+    return Arguments(tuple(positional), keyword)
+
+
+def _positions(parameters: Sequence[s.Parameter], found: Mapping[str, Any]) -> int:
+    """Count the parameters up to the last given one that goes by position only."""
+    last = 0
+    for at, parameter in enumerate(parameters):
+        if parameter.name not in found:
+            continue
+        if parameter.kind is s.Kind.POSITIONAL or (parameter.kind is s.Kind.VARIADIC and len(found[parameter.name])):
+            last = at
+    return last
+
+
 class MethodCodec:
     """The codecs of all parameters of a method and of its answer; made once, used for every request."""
 
-    def __init__(self, method: s.Method, definitions: Definitions) -> None:
+    def __init__(
+        self,
+        method: s.Method,
+        definitions: Mapping[str, s.Type],
+        *,
+        extra_columns: Literal["refuse", "ignore"] = "refuse",
+    ) -> None:
         self.method = method
+        self.definitions = definitions = Definitions(definitions, ignore_columns=extra_columns == "ignore")
         self.parameters: Mapping[str, tuple[s.Parameter, Codec]] = {
-            parameter.name: (parameter, _parameter_codec(parameter, definitions)) for parameter in method.parameters
+            parameter.name: (parameter, parameter_codec(parameter, definitions)) for parameter in method.parameters
         }
         self.returns = codec_for(method.returns, definitions)
 
@@ -35,21 +83,27 @@ class MethodCodec:
         Raises :class:`InvalidPayload` with everything that is wrong with it.
         """
         problems = Problems()
-        found = self._decode(body, problems)
+        try:
+            found = self._decode(body, problems)
+        except RecursionError:
+            found = {}
+            problems.add("$", *_TOO_DEEP, "payload.depth")
         if problems:
             raise InvalidPayload(
                 problems.summary("the request does not fit the signature"),
                 code="payload.invalid",
                 problems=problems.items,
             )
-        return self._arrange(found)
+        return arrange(self.method.parameters, found, self.definitions)
 
     def _decode(self, body: Any, problems: Problems) -> dict[str, Any]:
         if type(body) is not dict:
             problems.add("$", describe(body), f"an object with {', '.join(self.parameters)}", "payload.type")
             return {}
         for name in sorted(body.keys() - self.parameters.keys()):
-            problems.add(f"$.{name}", "an unknown parameter", f"one of {', '.join(self.parameters)}", "payload.unknown")
+            problems.add(
+                under("$", name), "an unknown parameter", f"one of {', '.join(self.parameters)}", "payload.unknown"
+            )
         found = {}
         for name, (parameter, codec) in self.parameters.items():
             if name in body:
@@ -58,32 +112,17 @@ class MethodCodec:
                 problems.add(f"$.{name}", "nothing", parameter.type.kind, "payload.missing")
         return found
 
-    def _arrange(self, found: Mapping[str, Any]) -> Arguments:
-        """Pass by position what Python wants by position; by name what comes after a parameter that was left out."""
-        positional: list[Any] = []
-        keyword: dict[str, Any] = {}
-        gap = False
-        for name, (parameter, _) in self.parameters.items():
-            given = name in found
-            if parameter.kind is s.Kind.VARIADIC:
-                positional.extend(found.get(name, ()))
-            elif parameter.kind is s.Kind.VARIADIC_KEYWORD:
-                keyword.update(found.get(name, {}))
-            elif given and parameter.kind is not s.Kind.KEYWORD and not gap:
-                positional.append(found[name])
-            elif given:
-                keyword[name] = found[name]
-            else:
-                gap = True
-        return Arguments(tuple(positional), keyword)
-
     def encode(self, answer: Any) -> Any:
         """Write the answer as JSON values.
 
         Raises :class:`InvalidAnswer` where the model gave something that its signature does not allow.
         """
         problems = Problems()
-        value = self.returns.encode(answer, "$", problems)
+        try:
+            value = self.returns.encode(answer, "$", problems)
+        except RecursionError:
+            value = None
+            problems.add("$", *_TOO_DEEP, "answer.depth")
         if problems:
             raise InvalidAnswer(
                 problems.summary("the model's answer does not fit its signature"),
@@ -112,7 +151,8 @@ class MethodCodec:
         return body
 
 
-def _parameter_codec(parameter: s.Parameter, definitions: Definitions) -> Codec:
+def parameter_codec(parameter: s.Parameter, definitions: Mapping[str, s.Type]) -> Codec:
+    """Make the codec of what a request body has for a parameter."""
     if parameter.kind is s.Kind.VARIADIC:
         return codec_for(s.List(parameter.type), definitions)
     if parameter.kind is s.Kind.VARIADIC_KEYWORD:

@@ -10,7 +10,16 @@ from typing import Any, Protocol
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.errors import Problems
 
-Definitions = Mapping[str, s.Type]
+
+class Definitions(dict[str, s.Type]):
+    """The named types of a signature, and what its tables do with columns that they do not know.
+
+    ``ignore_columns`` is true where unknown columns are left out silently, and false where they are refused.
+    """
+
+    def __init__(self, types: Mapping[str, s.Type] | None = None, *, ignore_columns: bool = False) -> None:
+        super().__init__(types or {})
+        self.ignore_columns = ignore_columns
 
 
 class Codec(Protocol):
@@ -31,24 +40,26 @@ class Codec(Protocol):
 
 _HOMES: Mapping[type, tuple[str, str]] = {
     s.Scalar: ("scalars", "scalar_codec"),
-    s.Choice: ("scalars", "choice_codec"),
-    s.Any: ("scalars", "any_codec"),
+    s.Choice: ("choices", "choice_codec"),
+    s.Any: ("choices", "any_codec"),
     s.List: ("containers", "ListCodec"),
     s.Set: ("containers", "SetCodec"),
     s.Tuple: ("containers", "TupleCodec"),
     s.Map: ("containers", "MapCodec"),
-    s.Record: ("containers", "RecordCodec"),
-    s.Union: ("containers", "UnionCodec"),
-    s.Reference: ("containers", "ReferenceCodec"),
-    s.Tensor: ("tensors", "TensorCodec"),
-    s.Table: ("tables", "TableCodec"),
-    s.Series: ("tables", "SeriesCodec"),
+    s.Record: ("records", "RecordCodec"),
+    s.Union: ("unions", "UnionCodec"),
+    s.Reference: ("unions", "ReferenceCodec"),
+    s.Tensor: ("tensors", "tensor_codec"),
+    s.Table: ("tables", "table_codec"),
+    s.Series: ("tables", "series_codec"),
 }
 """Where the codec of each type lives: imported when the first one is made; a plain model loads no table code."""
 
 
-def codec_for(kind: s.Type, definitions: Definitions) -> Codec:
+def codec_for(kind: s.Type, definitions: Mapping[str, s.Type]) -> Codec:
     """Make the codec of a type. ``definitions`` are the named types of its signature."""
+    if not isinstance(definitions, Definitions):
+        definitions = Definitions(definitions)
     make = _factory(_HOMES[type(kind)])
     codec = make(kind, definitions)
     return Nullable(codec) if kind.nullable and not isinstance(kind, s.Any) else codec
@@ -74,6 +85,12 @@ class Nullable:
     def encode(self, value: Any, path: str, problems: Problems) -> Any:
         """Make null of None."""
         return None if value is None else self.inner.encode(value, path, problems)
+
+
+def under(path: str, name: object) -> str:
+    """Give the path of a named part; a name that came with a payload may be of any length, and is cut."""
+    text = str(name)
+    return f"{path}.{text[:40]}{'…' if len(text) > 40 else ''}"
 
 
 def describe(value: Any) -> str:

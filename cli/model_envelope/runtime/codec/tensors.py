@@ -1,187 +1,150 @@
-"""NumPy arrays: nested JSON arrays of one dtype."""
+"""Arrays of NumPy and tensors of torch: nested JSON arrays of one dtype."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from typing import Any
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.base import Definitions, codec_for, describe
-from model_envelope.runtime.codec.scalars import NON_FINITE
-from model_envelope.runtime.errors import Problems
+from model_envelope.runtime.codec import shapes
+from model_envelope.runtime.codec.base import Codec, Definitions, describe
+from model_envelope.runtime.codec.leaves import leaves_of, string_dtype
+from model_envelope.runtime.codec.scalars import Refused
+from model_envelope.runtime.errors import InvalidSignature, Problems
+
+
+def tensor_codec(kind: s.Tensor, definitions: Definitions) -> Codec:
+    """Make the codec of an array, dense or sparse."""
+    if kind.layout is not None or kind.flavor is s.Flavor.SCIPY:
+        from model_envelope.runtime.codec.sparse import SparseCodec
+
+        return SparseCodec(kind, definitions)
+    return TensorCodec(kind, definitions)
 
 
 class TensorCodec:
-    """An array. In a float array NaN and null are one and travel as null; infinities travel as strings."""
+    """A dense array. NaN travels as null in it (as do NaT, and None among objects), infinities as strings.
+
+    A complex number is an array of two, so to JSON an array of them is one of floats with one dimension more.
+    """
 
     def __init__(self, kind: s.Tensor, definitions: Definitions) -> None:
         self.kind = kind
-        self.is_float = kind.dtype.startswith("float")
-        scalar = s.Scalar(kind.dtype, nullable=self.is_float and kind.non_finite, non_finite=kind.non_finite)
-        self.item = codec_for(scalar, definitions)
-        self.python = _PYTHON.get(kind.dtype.rstrip("0123456789"), frozenset())
+        self.is_complex = kind.dtype.startswith("complex")
+        self.shape = (*kind.shape, 2) if self.is_complex else kind.shape
+        self.leaves = leaves_of(kind, definitions)
 
     @property
     def expected(self) -> str:
         """Say what is expected: ``an array of float64 of shape [any, 3]``."""
-        return f"an array of {self.kind.dtype} of shape {shape_text(self.kind.shape)}"
+        return f"an array of {self.kind.dtype} of shape {shapes.text(self.kind.shape)}"
 
     def decode(self, value: Any, path: str, problems: Problems) -> Any:
         """Make an array of nested lists."""
-        import numpy as np
-
-        leaves: list[Any] = []
-        shape = _flatten(value, 0, len(self.kind.shape), path, problems, leaves)
-        if shape is None:
+        taken = shapes.flatten(value, len(self.shape), path, problems)
+        if taken is None:
             return None
-        if not _fits(shape, self.kind.shape):
-            problems.add(path, f"shape {shape_text(shape)}", self.expected, "payload.shape")
+        leaves, shape = taken
+        if not shapes.fits(shape, self.shape):
+            problems.add(path, f"shape {shapes.text(shape)}", self.expected, "payload.shape")
             return None
-        if not set(map(type, leaves)) <= self.python or self.kind.dtype in _CHECKED:
-            leaves = self._slowly(leaves, shape, path, problems)
-            if problems:
-                return None
+        whole = tuple(shapes.settled(shape, self.shape))
         try:
-            array = np.array(leaves, dtype=numpy_dtype(self.kind.dtype))
-        except OverflowError:
-            self._slowly(leaves, shape, path, problems)
+            array = self.leaves.build(leaves)
+        except (Refused, TypeError, ValueError, KeyError, OverflowError):
+            before = problems.count
+            for at, leaf in enumerate(leaves):
+                self.leaves.item.decode(leaf, path + shapes.place(at, whole), problems)
+            if problems.count == before:
+                problems.add(path, "values that do not fit", self.expected, "payload.type")
             return None
-        if self.is_float and not self.kind.non_finite and not np.isfinite(array).all():
-            self._slowly(leaves, shape, path, problems)
-            return None
-        return _flavored(array.reshape(shape), self.kind.flavor)
-
-    def _slowly(self, leaves: list[Any], shape: tuple[int, ...], path: str, problems: Problems) -> list[Any]:
-        found = []
-        for at, leaf in enumerate(leaves):
-            found.append(self.item.decode(leaf, path + _place(at, shape), problems))
-        return [math.nan if leaf is None and self.is_float else leaf for leaf in found]
+        if self.is_complex:
+            array = array.view(self.kind.dtype)
+            whole = whole[:-1]
+        return _flavored(array.reshape(whole), self.kind)
 
     def encode(self, value: Any, path: str, problems: Problems) -> Any:
         """Write an array as nested lists."""
         import numpy as np
 
-        if self.kind.flavor is s.Flavor.TORCH and hasattr(value, "detach"):
-            value = value.detach().cpu().numpy()
-        if not isinstance(value, np.ndarray | np.generic):
+        array = _as_numpy(value, self.kind)
+        if array is None:
             problems.add(path, describe(value), self.expected, "answer.type")
             return None
-        array = np.asarray(value)
-        if logical_dtype(array) != self.kind.dtype or not _fits(array.shape, self.kind.shape):
-            found = f"an array of {logical_dtype(array)} of shape {shape_text(array.shape)}"
+        dtype = self.kind.dtype if self.leaves.takes(array) else dtype_of(array.dtype) or array.dtype
+        if dtype != self.kind.dtype or not self.leaves.takes(array) or not shapes.fits(array.shape, self.kind.shape):
+            found = f"an array of {array.dtype} of shape {shapes.text(array.shape)}"
             problems.add(path, found, self.expected, "answer.type")
             return None
-        if self.is_float and not np.isfinite(array).all():
-            if not self.kind.non_finite:
-                problems.add(path, "NaN or an infinity", "finite numbers", "answer.non-finite")
-                return None
-            return _spelled(array.tolist())
-        if self.kind.dtype in _CHECKED:
-            leaves = [self.item.encode(leaf, path, problems) for leaf in array.reshape(-1).tolist()]
-            return np.array(leaves, dtype=object).reshape(array.shape).tolist()
-        return array.tolist()
+        shape = array.shape
+        if self.is_complex:
+            part = self.leaves.dtype
+            array, shape = np.ascontiguousarray(array).view(part), (*shape, 2)
+        return self.leaves.write(array.reshape(shape), path, problems)
 
 
-_PYTHON = {
-    "bool": frozenset({bool}),
-    "int": frozenset({int}),
-    "uint": frozenset({int}),
-    "float": frozenset({int, float}),
-    "string": frozenset({str}),
-}
-"""What Python types the JSON of a dtype has, where nothing has to be parsed."""
-
-_CHECKED = frozenset({"int8", "int16", "int32", "uint8", "uint16", "uint32", "uint64", "float16", "float32"}) | {
-    "bytes", "datetime", "timedelta",
-}  # fmt: skip
-"""Dtypes whose values are looked at one by one: a narrow range, or a text to parse."""
+def dtype_of(dtype: Any) -> str | None:
+    """Name a dtype of NumPy as signatures do; None for objects, records and what is wider than 64 bits."""
+    if dtype.kind in "biufc":
+        return str(dtype.name) if dtype.name in s.SCALARS else None
+    return _LETTERS.get(dtype.kind)
 
 
-def logical_dtype(array: Any) -> str:
-    """Name the dtype of a NumPy array as signatures do; ``object`` arrays by what they hold: strings or anything."""
-    kind = array.dtype.kind
-    if kind in "biuf":
-        return str(array.dtype.name)
-    if kind == "U":
-        return "string"
-    if kind == "S":
-        return "bytes"
-    if kind == "M":
-        return "datetime"
-    if kind == "m":
-        return "timedelta"
-    if kind == "T" or (kind == "O" and all(type(item) is str for item in array.reshape(-1))):
-        return "string"
-    return str(array.dtype.name)
+_LETTERS: Mapping[str, str] = {"U": "string", "T": "string", "S": "bytes", "M": "datetime", "m": "timedelta"}
 
 
-def numpy_dtype(dtype: str) -> Any:
-    """Give what NumPy calls a dtype of a signature."""
-    return {"string": object, "bytes": object, "datetime": "datetime64[ns]", "timedelta": "timedelta64[ns]"}.get(
-        dtype, dtype
-    )
+def storage_of(dtype: Any, path: str) -> str | None:
+    """Write a dtype of NumPy where its name in signatures does not say it all.
+
+    Raises :class:`InvalidSignature` (``signature.unknown-type``) for one that has no text.
+    """
+    import numpy as np
+
+    if dtype.kind in "mM":
+        unit, step = np.datetime_data(dtype)
+        if unit == "generic" or step != 1:
+            raise InvalidSignature(
+                f"{path} is an array of {dtype}, and a signature has no type for it",
+                code="signature.unknown-type",
+                hint="convert it to a plain unit, such as `datetime64[ns]`",
+            )
+        return str(dtype.str) if dtype.byteorder == ">" else str(dtype.name)
+    if dtype.kind == "T":
+        text = repr(dtype)
+        if string_dtype(text, missing=True) is None:
+            raise InvalidSignature(
+                f"{path} is an array of {dtype!r}, and a signature has no type for it",
+                code="signature.unknown-type",
+                hint="let None or NaN stand for missing strings",
+            )
+        return text
+    if dtype.kind in "SU":
+        return str(dtype.str)
+    return str(dtype.str) if dtype.byteorder == ">" else None
 
 
-def shape_text(shape: tuple[int | None, ...]) -> str:
-    """Write a shape for people: ``[any, 3]``."""
-    return "[" + ", ".join("any" if size is None else str(size) for size in shape) + "]"
+def _as_numpy(value: Any, kind: s.Tensor) -> Any:
+    """Give the answer as an array of NumPy; None where it is none of the flavor."""
+    import numpy as np
 
-
-def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(wanted) and all(
-        want is None or want == size for size, want in zip(shape, wanted, strict=True)
-    )
-
-
-def _place(at: int, shape: tuple[int, ...]) -> str:
-    places = []
-    for size in reversed(shape):
-        places.append(at % size)
-        at //= size
-    return "".join(f"[{place}]" for place in reversed(places))
-
-
-def _flatten(
-    value: Any, depth: int, dimensions: int, path: str, problems: Problems, leaves: list[Any]
-) -> tuple[int, ...] | None:
-    """Collect the leaves of nested lists and give their shape; None, with a problem noted, where they are ragged."""
-    if depth == dimensions:
-        if type(value) is list:
-            problems.add(path, describe(value), "a value: the array is nested too deeply", "payload.shape")
+    if kind.flavor is s.Flavor.TORCH:
+        if not hasattr(value, "detach"):
             return None
-        leaves.append(value)
-        return ()
-    if type(value) is not list:
-        code = "payload.null" if value is None else "payload.type"
-        problems.add(path, describe(value), f"an array ({dimensions - depth} more dimensions)", code)
-        return None
-    if depth == dimensions - 1 and list not in set(map(type, value)):
-        leaves.extend(value)
-        return (len(value),)
-    shapes = set()
-    for at, item in enumerate(value):
-        shape = _flatten(item, depth + 1, dimensions, f"{path}[{at}]", problems, leaves)
-        if shape is None:
-            return None
-        shapes.add(shape)
-    if len(shapes) > 1:
-        problems.add(path, "rows of different lengths", "rows of one length", "payload.ragged")
-        return None
-    inner = shapes.pop() if shapes else (0,) * (dimensions - depth - 1)
-    return (len(value), *inner)
+        dense = value.detach().cpu().resolve_conj().resolve_neg()
+        name = str(dense.dtype).removeprefix("torch.")
+        if name != (kind.storage or kind.dtype):
+            return np.empty(tuple(dense.shape), dtype="V1") if name not in kind.dtype else None
+        return (getattr(dense, _WIDER[name])() if name in _WIDER else dense).numpy()
+    return np.asarray(value) if isinstance(value, np.ndarray | np.generic) else None
 
 
-def _flavored(array: Any, flavor: s.Flavor) -> Any:
-    if flavor is s.Flavor.TORCH:
-        import torch
-
-        return torch.from_numpy(array)
-    return array
+_WIDER = {"bfloat16": "float", "complex32": "cfloat"}
 
 
-def _spelled(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_spelled(item) for item in value]
-    if math.isnan(value):
-        return None
-    return value if math.isfinite(value) else next(key for key, item in NON_FINITE.items() if item == value)
+def _flavored(array: Any, kind: s.Tensor) -> Any:
+    if kind.flavor is not s.Flavor.TORCH:
+        return array
+    import torch
+
+    tensor = torch.from_numpy(array)
+    return tensor.to(getattr(torch, kind.storage)) if kind.storage else tensor

@@ -7,9 +7,11 @@ from typing import Any
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.json_schema import OPENAPI, body_schema, component_name, schema_of
 from model_envelope.runtime.reading import EnvelopeFiles, Sample
-from model_envelope.serving.problems import MEDIA_TYPE
 
 Document = dict[str, Any]
+
+MEDIA_TYPE = "application/problem+json"
+"""What errors are sent as: RFC 9457."""
 
 
 def openapi_document(envelope: EnvelopeFiles) -> Document:

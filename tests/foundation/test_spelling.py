@@ -1,6 +1,6 @@
 import pytest
 
-from model_envelope.commands import spelling
+from model_envelope.foundation import spelling
 from model_envelope.runtime import signature as s
 
 FLOAT, TEXT = s.Scalar("float64"), s.Scalar("string")
@@ -13,6 +13,9 @@ PERSON = s.Record((s.Field("name", TEXT), s.Field("age", FLOAT, required=False))
         (FLOAT, "float64"),
         (s.Scalar("string", nullable=True), "string, or null"),
         (s.Scalar("datetime", timezone="Europe/Vienna"), "datetime in Europe/Vienna"),
+        (s.Scalar("datetime", timezone=""), "datetime with any offset"),
+        (s.Scalar("null", nullable=True), "null"),
+        (s.Record((s.Field("left", FLOAT), s.Field("right", FLOAT)), style=s.Style.INTERVAL), "interval of float64"),
         (s.Choice(("a", 1, None)), 'one of "a", 1, null'),
         (s.Choice(tuple(range(9))), "one of 0, 1, 2, 3, 4, 5 and 3 more"),
         (s.List(FLOAT), "list of float64"),

@@ -29,7 +29,8 @@ def method(name: str, found: s.Method) -> str:
 def kind(found: s.Type) -> str:
     """Give a type in a few words; what is inside it is :func:`inside`."""
     words = _words(found)
-    return f"{words}, or null" if found.nullable and not isinstance(found, s.Any) else words
+    said = isinstance(found, s.Any) or (isinstance(found, s.Scalar) and found.dtype == "null")
+    return f"{words}, or null" if found.nullable and not said else words
 
 
 def inside(found: s.Type) -> Iterator[tuple[str, s.Type]]:
@@ -53,8 +54,9 @@ def inside(found: s.Type) -> Iterator[tuple[str, s.Type]]:
 def _words(found: s.Type) -> str:
     match found:
         case s.Scalar():
-            zone = f" in {found.timezone}" if found.timezone else ""
-            return f"{found.dtype}{zone}"
+            if found.timezone == "":
+                return f"{found.dtype} with any offset"
+            return f"{found.dtype} in {found.timezone}" if found.timezone else found.dtype
         case s.Choice():
             return _choice(found)
         case s.List():
@@ -65,6 +67,8 @@ def _words(found: s.Type) -> str:
             return f"tuple of {', '.join(kind(item) for item in found.items)}" if found.items else "empty tuple"
         case s.Map():
             return f"map from {kind(found.key)} to {kind(found.value)}"
+        case s.Record() if found.style is s.Style.INTERVAL:
+            return f"interval of {kind(found.fields[0].type)}"
         case s.Record():
             return f"{found.cls.rpartition(':')[2] if found.cls else 'object'} of {_count(len(found.fields), 'field')}"
         case s.Union():

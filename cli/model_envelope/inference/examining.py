@@ -1,0 +1,239 @@
+"""One method of a loaded model, examined: what it takes and gives, how it behaves, and the sample that is sealed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from model_envelope.inference import rows
+from model_envelope.inference.behaviour import Asked, behaviour_of, timed
+from model_envelope.inference.knowledge import (
+    CODE,
+    Knowledge,
+    described,
+    disagreement,
+    knowledge_of,
+    narrowed,
+    objections,
+    refused,
+    strangers,
+)
+from model_envelope.inference.methods import (
+    Inputs,
+    Samples,
+    bind,
+    is_async,
+    merge_definitions,
+    parameters_of,
+    returns_of,
+)
+from model_envelope.inference.observations import observe
+from model_envelope.inference.values import type_of
+from model_envelope.runtime import signature as s
+from model_envelope.runtime.codec import Arguments, MethodCodec
+from model_envelope.runtime.codec.arguments import arrange
+from model_envelope.runtime.codec.base import codec_for
+from model_envelope.runtime.comparing import differences
+from model_envelope.runtime.errors import AnswersDiffer, InvalidSignature, ModelFailed, Problem, Problems
+from model_envelope.runtime.loading import own_traceback
+from model_envelope.runtime.predicting import raised
+
+CLOSE = s.Tolerance(s.Closeness.CLOSE, rtol=1e-6, atol=1e-9)
+"""How near an answer in floating point must come when it is replayed: processors and BLAS round differently."""
+
+NARROW = s.Tolerance(s.Closeness.CLOSE, rtol=1e-3, atol=1e-6)
+"""The same for float16 and float32."""
+
+
+class Examined:
+    """One method while it is examined. ``notes`` say what was looked at in part only."""
+
+    method: s.Method
+
+    def __init__(self, name: str, model: Any, function: Callable[..., Any], samples: Any, *, is_json: bool) -> None:
+        self.name = name
+        self.function = function
+        self.knowledge: Knowledge = knowledge_of(model, function)
+        self.said = described(function)
+        inputs = self._inputs(bind(self.said, samples, is_json=is_json))
+        self.parameters, self.values = inputs.parameters, inputs.values
+        self.definitions = dict(inputs.definitions)
+        self.rows = rows.batches(self.values)[1]
+        if self.rows == 0 or any(value == [] for value in self.values.values() if isinstance(value, list)):
+            raise InvalidSignature(
+                f"the samples for `{name}` have no rows",
+                code="samples.empty",
+                hint="give at least one row, better a few hundred: types and nullability are read from them",
+            )
+        self.notes: tuple[str, ...] = ()
+        self.observed: dict[str, Any] = {}
+
+    def _inputs(self, bound: Samples) -> Inputs:
+        """Find the parameters; where annotation and sample disagree, say what the model knows in the same error."""
+        try:
+            return parameters_of(self.said, bound)
+        except InvalidSignature as error:
+            if error.code != CODE:
+                raise
+            further: list[Problem] = []
+            for name, value in list(bound.arguments.items())[:1]:
+                try:
+                    further = objections(type_of(value, f"$.{name}"), self.knowledge, f"$.{name}", asked=True)
+                except InvalidSignature:
+                    break  # the sample alone makes no sense, which the first error says already
+            if not further:
+                raise
+            raise disagreement(self.name, [*error.problems, *further]) from None
+
+    def examine(self, expected: Any) -> s.Method:
+        """Answer all samples, find the type of the answers, and how the method behaves."""
+        answer, seconds = self._first_answer()
+        returns, more = returns_of(self.said, answer)
+        self.definitions = merge_definitions(self.definitions, more)
+        if isinstance(returns, s.Tensor) and returns.shape and returns.batch == 0 and rows.count(answer) != self.rows:
+            # Not one answer a row: what else the length may depend on is not known.
+            returns = replace(returns, shape=tuple(answer.shape), batch=None)
+        tolerance = tolerance_of(returns)
+        self.method = s.Method(self.parameters, returns, is_async=is_async(self.function), tolerance=tolerance)
+        self._observe(answer)
+        if expected is not None:
+            compare_with_given(self.name, encoded(returns, answer, self.definitions), expected, tolerance)
+        codec = MethodCodec(self.method, self.definitions)
+        found = behaviour_of(Asked(self.values, answer, self._call, codec.encode, seconds), tolerance)
+        self.notes = tuple(f"`{self.name}`: {note}" for note in found.notes)
+        self.method = replace(
+            self.method, row_wise=found.row_wise, deterministic=found.deterministic, tolerance=found.tolerance
+        )
+        return self.method
+
+    def _first_answer(self) -> tuple[Any, float]:
+        """Ask everything, and let the fitted model narrow the types of what it takes."""
+        if not self.parameters or self.parameters[0].name not in self.values:
+            return timed(lambda: self._call(self.values))
+        first = self.parameters[0]
+        path, value = f"$.{first.name}", self.values[first.name]
+        if problems := objections(first.type, self.knowledge, path):
+            raise disagreement(self.name, problems)
+        unknown = strangers(first.type, value, self.knowledge)
+        try:
+            found = timed(lambda: self._call(self.values))
+        except ModelFailed as failed:
+            if unknown:
+                raise disagreement(self.name, refused(unknown, self.knowledge, path)) from failed
+            raise
+        # A value that no encoder knows and the model answers all the same: then it is not refused.
+        kind = narrowed(first.type, self.knowledge, free=unknown)
+        self.parameters = (replace(first, type=kind), *self.parameters[1:])
+        return found
+
+    def _observe(self, answer: Any) -> None:
+        kinds = {parameter.name: parameter.type for parameter in self.parameters}
+        inputs = {name: found for name, value in self.values.items() if (found := observe(value, kinds.get(name)))}
+        self.observed = {"inputs": inputs}
+        if answers := observe(answer, self.method.returns):
+            self.observed["answers"] = answers
+        if known := self.knowledge.to_document():
+            self.observed["model"] = known
+
+    def seal(self, most: int | None) -> tuple[Any, Any]:
+        """Keep the first rows as a request body, and what the model answers to this body."""
+        codec = MethodCodec(self.method, self.definitions)
+        kept = dict(self.values)
+        batch, count = rows.batches(self.values)
+        if most is not None and count is not None:
+            # A list may be one argument with many items; only tables, series and arrays are cut.
+            kept |= {
+                name: rows.take(value, range(min(most, count)))
+                for name, value in batch.items()
+                if not isinstance(value, list)
+            }
+        body = codec.encode_arguments(kept)
+        return body, codec.encode(self._ask(codec.decode(body)))
+
+    def _call(self, values: Mapping[str, Any]) -> Any:
+        return self._ask(arrange(self.parameters, values, self.definitions))
+
+    def _ask(self, arguments: Arguments) -> Any:
+        try:
+            answer = self.function(*arguments.positional, **arguments.keyword)
+            if inspect.isawaitable(answer):
+                import asyncio
+
+                return asyncio.run(_awaited(answer))
+        except MemoryError:
+            raise
+        except (Exception, SystemExit) as error:
+            failed = raised(self.name, error)
+            raise ModelFailed(
+                failed.message,
+                code=failed.code,
+                detail=own_traceback(error, (__file__,)),
+                hint="give samples that the model accepts: the columns and types that it was fitted with",
+            ) from error
+        return answer
+
+
+async def _awaited(answer: Any) -> Any:
+    return await answer
+
+
+def tolerance_of(kind: s.Type) -> s.Tolerance:
+    """Choose the tolerance class of an answer: exact, or close where floating point is in it."""
+    dtypes = set(_dtypes(kind))
+    if dtypes & {"float16", "float32"}:
+        return NARROW
+    return CLOSE if dtypes & {"float64"} or "any" in dtypes else s.Tolerance()
+
+
+def _dtypes(kind: s.Type) -> list[str]:
+    match kind:
+        case s.Scalar() | s.Tensor():
+            return [kind.dtype]
+        case s.List() | s.Set():
+            return _dtypes(kind.item)
+        case s.Tuple():
+            return [dtype for item in kind.items for dtype in _dtypes(item)]
+        case s.Map():
+            return _dtypes(kind.key) + _dtypes(kind.value)
+        case s.Record():
+            return [dtype for field in kind.fields for dtype in _dtypes(field.type)]
+        case s.Union():
+            return [dtype for option in kind.options for dtype in _dtypes(option)]
+        case s.Table():
+            return [dtype for column in kind.columns for dtype in _dtypes(column.type)]
+        case s.Series():
+            return _dtypes(kind.item)
+        case s.Any():
+            return ["any"]
+    return []
+
+
+def encoded(kind: s.Type, answer: Any, definitions: Mapping[str, s.Type] | None = None) -> Any:
+    """Write an answer as JSON values by the type that was found for it."""
+    problems = Problems()
+    value = codec_for(kind, definitions or {}).encode(answer, "$", problems)
+    if problems:
+        raise InvalidSignature(
+            "the model's answers cannot be written as JSON", code="signature.answer", problems=problems.items
+        )
+    return value
+
+
+def compare_with_given(name: str, answered: Any, given: Any, tolerance: s.Tolerance) -> None:
+    """Hold the model's answers against those that the user gave.
+
+    Raises :class:`AnswersDiffer` with the first differences. A table of one column counts as that column.
+    """
+    expected = encoded(type_of(given, "$"), given)
+    if isinstance(expected, list) and isinstance(answered, list) and not any(isinstance(row, dict) for row in answered):
+        expected = [next(iter(row.values())) if isinstance(row, dict) and len(row) == 1 else row for row in expected]
+    wrong = differences(expected, answered, tolerance)
+    if wrong:
+        raise AnswersDiffer(
+            f"the model answers `{name}` otherwise than the answers that were given",
+            code="answers.differ",
+            problems=wrong,
+            hint="give the answers of this very model to these samples (true labels are not its answers), or none",
+        )
