@@ -17,7 +17,7 @@ define check_python
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format bench lock pins types test-lowest clean
+.PHONY: help setup demo test check lint format bench lock pins types test-lowest test-torch clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -78,5 +78,10 @@ test-lowest:  ## run the tests that need no engine with the oldest versions that
 	$(MAKE) setup VENV=.venv-lowest LOCK=.ci/lowest.lock
 	.venv-lowest/bin/python -m pytest --numprocesses auto --dist loadgroup -m "not engine"
 
+test-torch:  ## run the tests of PyTorch's tensors, in an environment that has it
+	$(MAKE) setup VENV=.venv-torch
+	.venv-torch/bin/python -c 'import torch' 2>/dev/null || .venv-torch/bin/python -m pip install --quiet torch==2.13.0
+	.venv-torch/bin/python -m pytest tests/with_torch
+
 clean:  ## delete what the commands here made
-	rm -rf .venv .venv-demo .venv-lowest .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .venv-demo .venv-lowest .venv-torch .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -81,6 +81,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave PyTorch's tests out unless they are named: `make test-torch` runs them, in an environment that has it."""
+    if collection_path.name == "with_torch" and not any("with_torch" in word for word in config.args):
+        return True
+    return None
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if not item.get_closest_marker("engine") or (reason := engine_missing()) is None:
         return

@@ -78,8 +78,8 @@ class Scalar:
     """One value.
 
     ``dtype`` is one of :data:`SCALARS`. ``unit`` is s, ms, us or ns of datetimes and timedeltas and the frequency of
-    periods (``M``); ``timezone`` of datetimes is an IANA name, or ``""`` for "any offset". ``non_finite`` admits NaN and
-    the infinities where null does not stand for NaN already.
+    periods (``M``); ``timezone`` of datetimes is an IANA name, or ``""`` for "any offset". ``non_finite`` admits NaN
+    and the infinities where null does not stand for NaN already.
     """
 
     kind: ClassVar[str] = "scalar"
@@ -195,8 +195,8 @@ class Column:
     """One column of a table.
 
     ``name`` is how JSON spells it, and no two columns share one. ``key`` is the name in Python where that is another
-    (the integer 0, a tuple, a second column of the same name), written as :mod:`codec.keys` says. ``storage`` is the dtype
-    as the table's library writes it (``Int64``, ``category``, ``str``).
+    (the integer 0, a tuple, a second column of the same name), written as :mod:`codec.keys` says. ``storage`` is the
+    dtype as the table's library writes it (``Int64``, ``category``, ``str``).
     """
 
     name: str
@@ -210,8 +210,8 @@ class Table:
     """A data frame. In JSON: rows ``[{...}]`` as written, columns ``{name: [...]}`` or split ``{columns, data}``.
 
     ``levels`` names the levels of the column names (keys as in :class:`Column`), where they have names; one whose dtype
-    does not follow from the names is ``{"name": key, "storage": dtype}``. A structured array of NumPy is a table of that
-    flavor. ``cls`` names the class where the library has several (``RecordBatch``).
+    does not follow from the names is ``{"name": key, "storage": dtype}``. A structured array of NumPy is a table of
+    that flavor. ``cls`` names the class where the library has several (``RecordBatch``).
     """
 
     kind: ClassVar[str] = "table"
@@ -246,12 +246,12 @@ class Series:
 
 @dataclass(frozen=True)
 class Tensor:
-    """An array of one dtype; nested JSON arrays. ``shape`` has None for a free dimension, ``batch`` is the axis of rows.
+    """An array of one dtype; nested JSON arrays. ``shape`` has None for a free dimension, ``batch`` is the rows' axis.
 
     ``layout`` is the format of a sparse matrix (``csr``), which JSON may also spell as ``{shape, row, col, data}``. In
-    float arrays NaN travels as null, where ``non_finite`` admits it; so do NaT, and None among objects. ``storage`` is the
-    dtype as the library writes it where ``dtype`` does not say it all: ``<U5``, ``datetime64[us]``, ``bfloat16``; of a
-    sparse matrix its class (``csr_array``).
+    float arrays NaN travels as null, where ``non_finite`` admits it; so do NaT, and None among objects. ``storage`` is
+    the dtype as the library writes it where ``dtype`` does not say it all: ``<U5``, ``datetime64[us]``, ``bfloat16``;
+    of a sparse matrix its class (``csr_array``).
     """
 
     kind: ClassVar[str] = "tensor"
