@@ -338,3 +338,12 @@ def test_a_hundred_problems_are_enough():
         codec.decode({"X": [{"a": "x"}] * 5000})
     assert len(caught.value.problems) == 100
     assert "5000 problems" in caught.value.message
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_there_is_no_year_0(unit):
+    column = s.Column("c", s.Scalar("datetime", nullable=True, unit=unit), f"datetime64[{unit}]")
+    codec = MethodCodec(s.Method((s.Parameter("X", s.Table((column,))),), s.Any()), {})
+    with pytest.raises(InvalidPayload) as refused:
+        codec.decode({"X": [{"c": None}, {"c": "0000-01-01T00:00:00"}]})
+    assert [problem.path for problem in refused.value.problems] == ["$.X[1].c"]

@@ -5,6 +5,7 @@ import typer
 
 from model_envelope.commands.options import BaseImage, EnvelopeArgument, Json, Python, Trust
 from model_envelope.commands.output import Line, command
+from model_envelope.runtime.codec import ExtraColumns
 from model_envelope.workflows import serve as workflow
 
 
@@ -18,6 +19,10 @@ def serve(
     python: Python = None,
     trust: Trust = False,
     base_image: BaseImage = None,
+    extra_columns: Annotated[
+        ExtraColumns,
+        typer.Option("--extra-columns", help="What is done with columns that the signature does not know."),
+    ] = "refuse",
     json: Json = False,
 ) -> None:
     """Serve an envelope over HTTP on this machine.
@@ -34,6 +39,7 @@ def serve(
             python=python,
             trust=trust,
             base_image=base_image,
+            extra_columns=extra_columns,
             ready=lambda result: out.finish(result, text=_text),
             log=out.say,
             report=out.report,

@@ -29,8 +29,9 @@ def take(value: Any, places: Sequence[int]) -> Any:
     library = _library(value)
     if library == "pandas":
         part = value.iloc[list(places)]
-        # An index without a name is no part of a request: rows are counted anew there.
-        return part.reset_index(drop=True) if all(name is None for name in value.index.names) else part
+        # Row numbers are no part of a request: they are counted anew there. Any other index says something.
+        counted = value.index.nlevels == 1 and value.index.name is None and value.index.dtype.kind in "iu"
+        return part.reset_index(drop=True) if counted else part
     if library == "pyarrow":
         return value.take(list(places))
     if library == "scipy":

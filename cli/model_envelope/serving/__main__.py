@@ -77,7 +77,7 @@ def _serve(arguments: argparse.Namespace, announce: Callable[[Any], None]) -> No
             code="serve.missing",
             hint="install `starlette` and `uvicorn` there",
         ) from None
-    service = Service.open(arguments.envelope)
+    service = Service.open(arguments.envelope, extra_columns=arguments.extra_columns)
     code = serve(
         service,
         host=arguments.host,
@@ -98,6 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8080, help="port to listen on, 0 for any free one (%(default)s)")
     parser.add_argument(
         "--max-body", type=int, default=64_000_000, metavar="BYTES", help="largest request body (%(default)s)"
+    )
+    parser.add_argument(
+        "--extra-columns",
+        choices=["refuse", "ignore"],
+        default="refuse",
+        help="what is done with columns that the signature does not know (%(default)s)",
     )
     parser.add_argument(
         "--grace", type=float, default=25.0, metavar="SECONDS", help="time to finish requests at the end (%(default)s)"

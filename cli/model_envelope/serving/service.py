@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from model_envelope.runtime.codec import Arguments, dump_json, parse_json
+from model_envelope.runtime.codec import Arguments, ExtraColumns, dump_json
 from model_envelope.runtime.errors import AnswersDiffer, InvalidEnvelope, Problem
 from model_envelope.runtime.manifest import Differences
 from model_envelope.runtime.predicting import BoundMethod, Predictor, raised
@@ -36,17 +36,18 @@ class Phase(Enum):
 class Service:
     """An envelope that answers. :meth:`start` makes it ready: verified, loaded, and its samples replayed."""
 
-    def __init__(self, envelope: EnvelopeFiles) -> None:
+    def __init__(self, envelope: EnvelopeFiles, *, extra_columns: ExtraColumns = "refuse") -> None:
         self.envelope = envelope
+        self.extra_columns = extra_columns
         self.phase = Phase.VERIFYING
         self.failure: BaseException | None = None
         self.worker = Worker()
         self._predictor: Predictor | None = None
 
     @classmethod
-    def open(cls, path: Path) -> Service:
+    def open(cls, path: Path, *, extra_columns: ExtraColumns = "refuse") -> Service:
         """Open an envelope; its model is not loaded yet."""
-        return cls(read_envelope(path))
+        return cls(read_envelope(path), extra_columns=extra_columns)
 
     def start(self, done: Callable[[], None] = lambda: None) -> None:
         """Begin to get ready in the model's own thread; ``done`` is called in the loop when it is, or has failed."""
@@ -79,8 +80,8 @@ class Service:
         """
         bound = self._bound(method)
         if not bound.signature.is_async:
-            return await self.worker.run(lambda: dump_json(bound.answer(parse_json(raw))))
-        arguments = await self.worker.run(lambda: bound.decode(parse_json(raw)))
+            return await self.worker.run(lambda: dump_json(bound.encode(bound.complete(bound.call(bound.read(raw))))))
+        arguments = await self.worker.run(lambda: bound.read(raw))
         answer = await _awaited(bound, arguments)
         return await self.worker.run(lambda: dump_json(bound.encode(answer)))
 
@@ -93,7 +94,7 @@ class Service:
         if differences := verify_manifest(self.envelope):
             raise _damaged(self.envelope, differences)
         self.phase = Phase.LOADING
-        self._predictor = Predictor.open(self.envelope.path)
+        self._predictor = Predictor.open(self.envelope.path, extra_columns=self.extra_columns)
         self.phase = Phase.REPLAYING
         samples = self._replay(loop)
         self.phase = Phase.READY

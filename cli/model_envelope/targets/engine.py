@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,8 +90,12 @@ class Engine:
         return str(self.client.version()["Version"])
 
     @contextmanager
-    def running(self, image: str, *, host: str = "127.0.0.1", port: int | None = None) -> Iterator[Container]:
+    def running(
+        self, image: str, *, host: str = "127.0.0.1", port: int | None = None, arguments: Sequence[str] = ()
+    ) -> Iterator[Container]:
         """Run a service hardened, published on ``host`` (``port`` None takes a free one). It is removed afterwards.
+
+        ``arguments`` are added to those of the image's entry point.
 
         Raises :class:`ToolFailed` where the engine cannot start it, :class:`InvalidInput` where the port is in use.
         """
@@ -100,6 +104,7 @@ class Engine:
         address = urlsplit(self.host).hostname if self.host.startswith("tcp:") else None
         handle = self.client.containers.create(
             image,
+            list(arguments) or None,
             read_only=True,
             tmpfs={"/tmp": ""},  # noqa: S108  the container's own
             cap_drop=["ALL"],

@@ -18,6 +18,7 @@ from model_envelope.foundation import carrying, process
 from model_envelope.foundation.errors import InvalidInput, ToolFailed
 from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.progress import Done, Report, Started, silent
+from model_envelope.runtime.codec import ExtraColumns
 from model_envelope.runtime.errors import from_document
 from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.store import trust as store_trust
@@ -58,6 +59,7 @@ def serve(
     python: Path | None = None,
     trust: bool = False,
     base_image: str | None = None,
+    extra_columns: ExtraColumns = "refuse",
     ready: Ready = lambda _: None,
     log: Log = lambda _: None,
     report: Report = silent,
@@ -75,9 +77,9 @@ def serve(
     files, target = verified(envelope, report), find_target("service")
     check_address(host, port)
     if place is Place.DOCKER:
-        return _in_docker(files, host, port, base_image, ready, log, report)
+        return _in_docker(files, host, port, base_image, extra_columns, ready, log, report)
     store_trust.require(files, trusted=trust)
-    return _in_process(files, target, host, port, python, ready, log, report)
+    return _in_process(files, target, host, port, python, extra_columns, ready, log, report)
 
 
 def check_address(host: str, port: int) -> None:
@@ -110,6 +112,7 @@ def _in_process(
     host: str,
     port: int,
     python: Path | None,
+    extra_columns: ExtraColumns,
     ready: Ready,
     log: Log,
     report: Report,
@@ -120,6 +123,7 @@ def _in_process(
             home,
             "model_envelope.serving.__main__",
             *(files.path, "--host", host, "--port", str(port), "--grace", str(GRACE), "--supervised"),
+            *("--extra-columns", extra_columns),
             isolated=python is None,
         )
         if python is None:
@@ -201,7 +205,14 @@ def _ended(code: int, said: list[str]) -> ToolFailed:
 
 
 def _in_docker(
-    files: EnvelopeFiles, host: str, port: int, base_image: str | None, ready: Ready, log: Log, report: Report
+    files: EnvelopeFiles,
+    host: str,
+    port: int,
+    base_image: str | None,
+    extra_columns: ExtraColumns,
+    ready: Ready,
+    log: Log,
+    report: Report,
 ) -> ServeResult:
     from model_envelope.targets.asking import wait_until_ready
     from model_envelope.targets.engine import Engine
@@ -214,7 +225,9 @@ def _in_docker(
         if base_image is not None or labels.get("io.modelenvelope.digest") != files.digest:
             build(files.path, image=image, base_image=base_image, report=report)
         report(Started("serve", f"Starting {image}"))
-        with engine.running(image, host=host, port=port or None) as container:
+        with engine.running(
+            image, host=host, port=port or None, arguments=("--extra-columns", extra_columns)
+        ) as container:
             wait_until_ready(container.url, lambda: still_running(container))
             result = ServeResult(container.url, files.digest, Place.DOCKER, tuple(files.signature.methods))
             report(Done("serve", f"Serving at {result.url} ({image})"))

@@ -8,8 +8,8 @@ built in one go; only a failure takes the slow road that names every bad row.
 
 from __future__ import annotations
 
-from model_envelope.runtime.codec.arguments import Arguments, MethodCodec
+from model_envelope.runtime.codec.arguments import Arguments, ExtraColumns, MethodCodec
 from model_envelope.runtime.codec.base import Codec, codec_for
 from model_envelope.runtime.codec.text import dump_json, parse_json
 
-__all__ = ["Arguments", "Codec", "MethodCodec", "codec_for", "dump_json", "parse_json"]
+__all__ = ["Arguments", "Codec", "ExtraColumns", "MethodCodec", "codec_for", "dump_json", "parse_json"]

@@ -10,6 +10,9 @@ from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import Codec, Definitions, codec_for, describe, under
 from model_envelope.runtime.errors import InvalidAnswer, InvalidPayload, Problems
 
+ExtraColumns = Literal["refuse", "ignore"]
+"""What is done with the columns of a table that its signature does not know."""
+
 _TOO_DEEP = ("values nested too deeply to follow", "a few hundred levels at most")
 
 
@@ -68,7 +71,7 @@ class MethodCodec:
         method: s.Method,
         definitions: Mapping[str, s.Type],
         *,
-        extra_columns: Literal["refuse", "ignore"] = "refuse",
+        extra_columns: ExtraColumns = "refuse",
     ) -> None:
         self.method = method
         self.definitions = definitions = Definitions(definitions, ignore_columns=extra_columns == "ignore")

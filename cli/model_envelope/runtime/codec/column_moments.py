@@ -61,6 +61,8 @@ class Moments:
         if glance is None and max(map(len, values), default=0) > self._width:
             values = [value[: self._width] for value in values]
         array = np.array(values if glance is None else glance, dtype=f"M8[{self.unit}]")
+        if self.unit != "ns" and (array < np.datetime64(_FIRST, "s")).any():
+            raise Refused("year")  # NumPy knows a year 0, and nobody else does; comparing with NaT is false
         if shifts and any(shifts):
             array -= np.array(shifts, dtype="m8[m]")
         if self.unit == "ns":
