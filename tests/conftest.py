@@ -15,9 +15,15 @@ from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+import hypothesis
 import pytest
 
 pytest_plugins = ["goldens", "handmade"]
+
+# Continuous integration tries the same examples each time: it tells what a change broke, not what chance brought up.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 COMMAND = Path(sys.executable).with_name("envelope")
 
