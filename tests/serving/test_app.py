@@ -78,8 +78,8 @@ def start():
     """A function that starts a service and gives its client."""
     clients = []
 
-    def make(folder: Path, **options) -> Client:
-        clients.append(Client(Service.open(folder), **options))
+    def make(folder: Path, extra_columns="refuse", **options) -> Client:
+        clients.append(Client(Service.open(folder, extra_columns=extra_columns), **options))
         return clients[-1]
 
     yield make
@@ -114,6 +114,18 @@ def test_each_method_answers_its_sample_with_the_bare_value(client, scorer):
         assert response.status_code == 200
         assert response.headers["content-type"] == "application/json"
         assert response.json() == json.loads((scorer / "samples" / f"{name}.output.json").read_bytes())
+
+
+def test_unknown_columns_are_refused_unless_they_are_to_be_ignored(tmp_path, start, table):
+    body = {"X": [{**ROW, "zip": 8010}]}
+    refused = problem(table.post("/predict", json=body), 422, "payload.invalid")
+    assert [(item["column"], item["code"]) for item in refused["errors"]] == [("zip", "payload.unknown")]
+    folder = make_envelope(
+        tmp_path / "too", TABLE_MODEL, TABLE_METHODS, {"predict": ({"X": [ROW]}, [3.0])}, name="table"
+    )
+    lenient = start(folder, extra_columns="ignore")
+    assert lenient.post("/predict", json=body).json() == [3.0]
+    problem(lenient.post("/predict", json={"X": [{"zip": 8010}]}), 422, "payload.invalid")
 
 
 @pytest.mark.parametrize(
