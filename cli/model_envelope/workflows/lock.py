@@ -9,7 +9,6 @@ from typing import Any
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.interpreter import describe
 from model_envelope.dependencies.resolvers import LockRequest, choose
-from model_envelope.dependencies.rooms import clean_room
 from model_envelope.foundation.errors import Answered, InvalidInput
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.runtime import manifest
@@ -18,7 +17,7 @@ from model_envelope.store import trust as store_trust
 from model_envelope.store.draft import open_draft
 from model_envelope.store.ledger import read_ledger
 from model_envelope.store.sealing import seal
-from model_envelope.workflows.replaying import disagreement, replay_with
+from model_envelope.workflows.replaying import prove_draft
 from model_envelope.workflows.verify import interpreter_for
 
 
@@ -82,12 +81,7 @@ def lock(
         draft.write("env/requirements.lock", locked.to_bytes())
         proven = prove and bool(files.samples)
         if proven:
-            room = clean_room(locked, python=interpreter, report=report)
-            report(Started("prove", "Replaying the samples in a clean room"))
-            (draft.folder / manifest.NAME).write_bytes(manifest.compose(draft.folder))
-            replays = replay_with(room.command, read_envelope(draft.folder), env=room.environment())
-            if wrong := disagreement(replays, "in the clean room"):
-                raise wrong
+            replays = prove_draft(draft, locked, python=interpreter, report=report)
             report(Done("prove", f"Proven in a clean room: {len(replays)} methods answer as sealed"))
         elif prove:
             report(Note("not proven: the envelope was sealed without samples"))

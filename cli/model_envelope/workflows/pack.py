@@ -13,7 +13,6 @@ from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.needs import Dropped, Kept, Needs, find_needs
 from model_envelope.dependencies.resolvers import LockRequest, choose
-from model_envelope.dependencies.rooms import clean_room
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.files import remove_tree, scratch_folder
 from model_envelope.foundation.lockfile import Lock
@@ -21,13 +20,13 @@ from model_envelope.foundation.progress import Done, Note, Report, Started, sile
 from model_envelope.inference.probe import Found, Question, SampleFile, find_interpreter, probe, search_folders
 from model_envelope.inspection.frameworks import recognise
 from model_envelope.inspection.pickles import Scan, scan_pickle
-from model_envelope.runtime import manifest, signature_document
-from model_envelope.runtime.reading import Description, EnvelopeFiles, Loader, read_envelope
+from model_envelope.runtime import signature_document
+from model_envelope.runtime.reading import Description, Loader
 from model_envelope.store.draft import Draft, check_name, open_draft, suggest_name
 from model_envelope.store.ledger import checked_metrics, checked_tags
 from model_envelope.store.sealing import seal
 from model_envelope.workflows.provenance import describe_packing
-from model_envelope.workflows.replaying import disagreement, replay_with
+from model_envelope.workflows.replaying import prove_draft
 
 __all__ = ["Label", "PackResult", "SampleFile", "find_main", "pack"]
 
@@ -272,13 +271,7 @@ def _lock(draft: Draft, needs: Needs, installed: Installed, interpreter: Path, r
 
 
 def _prove(draft: Draft, lock: Lock, interpreter: Path, report: Report) -> None:
-    room = clean_room(lock, python=interpreter, report=report)
-    report(Started("prove", "Replaying the samples in a clean room"))
-    (draft.folder / manifest.NAME).write_bytes(manifest.compose(draft.folder))
-    files: EnvelopeFiles = read_envelope(draft.folder)
-    replays = replay_with(room.command, files, env=room.environment())
-    if wrong := disagreement(replays, "in the clean room"):
-        raise wrong
+    replays = prove_draft(draft, lock, python=interpreter, report=report)
     report(Done("prove", f"Proven in a clean room: {_and(replay.method for replay in replays)} answer as here"))
 
 

@@ -7,13 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from model_envelope.dependencies.rooms import clean_room
 from model_envelope.foundation import carrying, process
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.files import scratch_folder
+from model_envelope.foundation.lockfile import Lock
+from model_envelope.foundation.progress import Report, Started, silent
+from model_envelope.runtime import manifest
 from model_envelope.runtime.errors import AnswersDiffer, Problem, from_document
-from model_envelope.runtime.reading import EnvelopeFiles
+from model_envelope.runtime.reading import EnvelopeFiles, read_envelope
 from model_envelope.runtime.replay import MethodReplay
 from model_envelope.runtime.replay import from_document as replays_from_document
+from model_envelope.store.draft import Draft
 
 Command = Callable[..., Sequence[str | Path]]
 """Gives the command that runs an interpreter with the arguments that it is called with."""
@@ -43,6 +48,20 @@ def replay_with(
     if "error" in document:
         raise from_document(document["error"])
     return replays_from_document(document["replays"])
+
+
+def prove_draft(draft: Draft, lock: Lock, *, python: Path, report: Report = silent) -> tuple[MethodReplay, ...]:
+    """Replay the samples of a draft in a clean room made from its lock; the step that ends `pack` and `lock`.
+
+    Raises :class:`AnswersDiffer` where a method answers otherwise there, and what making the room raises.
+    """
+    room = clean_room(lock, python=python, report=report)
+    report(Started("prove", "Replaying the samples in a clean room"))
+    (draft.folder / manifest.NAME).write_bytes(manifest.compose(draft.folder))
+    replays = replay_with(room.command, read_envelope(draft.folder), env=room.environment())
+    if wrong := disagreement(replays, "in the clean room"):
+        raise wrong
+    return replays
 
 
 def disagreement(replays: Sequence[MethodReplay], where: str) -> AnswersDiffer | None:
