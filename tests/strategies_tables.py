@@ -18,6 +18,8 @@ from model_envelope.runtime.codec.pandas_dtypes import dtype_of
 from model_envelope.runtime.codec.scalars import INTEGERS
 
 MODERN = not pd.__version__.startswith("2.")
+TEXT_STORAGE = "str" if MODERN else "object"
+"""What pandas makes of strings by itself."""
 TEXT = st.text(st.characters(codec="utf-8"), max_size=4)
 FLOATS = {bits: st.floats(width=bits, allow_nan=False, allow_infinity=False) for bits in (16, 32, 64)}
 COUNTS = st.integers(-(2**62), 2**62)
@@ -186,7 +188,7 @@ def _index() -> SearchStrategy[list[s.Column]]:
             (s.Scalar("int64"), "int64"),
             (s.Scalar("datetime", unit="us", timezone="UTC"), "datetime64[us, UTC]"),
             (s.Choice(("x", "y")), "category"),
-            (s.Scalar("string"), "str" if MODERN else "object"),
+            (s.Scalar("string"), TEXT_STORAGE),
         ]
     )
     names = st.lists(st.sampled_from(["row", "when", "shop"]), max_size=2, unique=True)

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pandas as pd
 import pytest
+from strategies_tables import TEXT_STORAGE
 
 from model_envelope.inference.overlaps import overlap, tag_of, with_tags
 from model_envelope.runtime import signature as s
@@ -41,7 +42,7 @@ TREES = {"Tree": s.Record((s.Field("below", s.List(s.Reference("Tree"))),)), "Nu
         (TABLE, s.Record((s.Field("a", s.List(INTEGER)),)), True),
         (TABLE, s.Record((s.Field("columns", s.List(TEXT)), s.Field("data", s.Any()))), True),
         (SERIES, POINT, True),
-        (s.Series(TEXT, "str"), POINT, False),
+        (s.Series(TEXT, TEXT_STORAGE), POINT, False),
         (MATRIX, s.Tuple((POINT, POINT)), True),
         (POINT, s.Tensor("float64", (3,)), False),
         (SPARSE, RECORD, False),
@@ -136,7 +137,7 @@ def test_each_value_goes_by_its_own_option(at):
         ((TABLE, s.Map(TEXT, INTEGER)), {"a": 1}, 1),
         ((TABLE, s.Tuple((INTEGER,))), [{"a": 1}], 0),
         ((POINT, s.Tensor("float64", (3,))), [1, 2, 3], 1),
-        ((s.Series(TEXT, "str"), POINT), ["a"], 0),
+        ((s.Series(TEXT, TEXT_STORAGE), POINT), ["a"], 0),
         ((SPARSE, s.Map(TEXT, INTEGER)), {"k": 1}, 1),
         ((s.Union((INTEGER, TEXT), tags=("i", "s")), INTEGER), {"type": "i", "value": 3}, 0),
         ((s.Union((INTEGER, TEXT)), s.List(INTEGER)), [1], 1),

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from handmade import make_envelope
 from openapi_spec_validator import validate
+from strategies_tables import TEXT_STORAGE
 
 from model_envelope.runtime import signature as s
 from model_envelope.serving.app import ASSETS, DOCS_ASSETS, Settings, create_app
@@ -25,7 +26,7 @@ class Model:
 TABLE = s.Table(
     (
         s.Column("a.b", s.Scalar("float64", nullable=True), "float64"),
-        s.Column("kind", s.Scalar("string"), "str"),
+        s.Column("kind", s.Scalar("string"), TEXT_STORAGE),
         s.Column("count", s.Scalar("int64"), "int64"),
     )
 )

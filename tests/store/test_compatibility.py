@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from strategies_tables import TEXT_STORAGE
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import MethodCodec
@@ -23,8 +24,10 @@ def answering(kind):
 
 
 def table(flavor=s.Flavor.PANDAS, **columns):
-    storages = {"int64": "int64", "float64": "float64", "string": "str"}
-    made = [s.Column(name, kind, storages.get(getattr(kind, "dtype", ""), "str")) for name, kind in columns.items()]
+    storages = {"int64": "int64", "float64": "float64", "string": TEXT_STORAGE}
+    made = [
+        s.Column(name, kind, storages.get(getattr(kind, "dtype", ""), TEXT_STORAGE)) for name, kind in columns.items()
+    ]
     return s.Table(tuple(made), flavor=flavor)
 
 
@@ -237,7 +240,7 @@ def test_a_library_that_is_not_here(monkeypatch):
 
 def test_a_series_that_travels_with_its_index():
     def series(*index):
-        return s.Series(INT, "int64", name="y", index=tuple(s.Column(name, TEXT, "str") for name in index))
+        return s.Series(INT, "int64", name="y", index=tuple(s.Column(name, TEXT, TEXT_STORAGE) for name in index))
 
     assert compare(taking(series("at")), taking(series("at"))).verdict is Verdict.IDENTICAL
     (change,) = compare(taking(series("at")), taking(s.Series(INT, "int64"))).breaking

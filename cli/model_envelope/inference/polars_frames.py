@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.polars_tables import write_dtype
+from model_envelope.runtime.codec.polars_tables import dtype_name, write_dtype
 from model_envelope.runtime.errors import InvalidSignature, Problem
 
 
@@ -69,11 +69,12 @@ def _type(series: Any, path: str) -> s.Type:
             return s.Scalar("datetime", nullable=null, unit=unit, timezone=zone)
         case pl.Duration(time_unit=unit):
             return s.Scalar("timedelta", nullable=null, unit=unit)
-        case pl.Time():
-            return s.Scalar("time", nullable=null, unit="ns")
         case pl.Decimal():
             return s.Scalar("decimal", nullable=null)
-    dtype = _DTYPES.get(type(series.dtype).__name__)
+    name = dtype_name(series.dtype)
+    if name == "Time":
+        return s.Scalar("time", nullable=null, unit="ns")
+    dtype = _DTYPES.get(name)
     if dtype is None:
         expected = "a dtype whose values JSON can say, in at most 64 bits"
         raise refused(path, f"the dtype {series.dtype}", expected, "signature.storage")

@@ -12,8 +12,6 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from model_envelope.runtime.codec.scalars import Refused
-
 ARROW = "[pyarrow]"
 _SPARSE = re.compile(r"Sparse\[(.+), ([^,]+)\]")
 _CATEGORY = re.compile(r"category\[(.+)\]")
@@ -47,14 +45,15 @@ def _str_dtype(storage: str | None = None) -> Any:
     try:
         return pd.StringDtype(storage, na_value=float("nan"))
     except TypeError:
-        raise Refused("pandas 3, which has the dtype `str`") from None
+        raise ImportError("pandas 3 or newer is needed, which has the dtype `str`", name="pandas") from None
 
 
 @lru_cache(maxsize=1024)
 def dtype_of(storage: str) -> Any:
     """Give the pandas dtype that a text names.
 
-    Raises :class:`Refused`, :class:`TypeError` or :class:`ValueError` where it names none.
+    Raises :class:`TypeError` or :class:`ValueError` where it names none, :class:`ImportError` where it names one that
+    this version of pandas does not have.
     """
     import pandas as pd
 

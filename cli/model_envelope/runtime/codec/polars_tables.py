@@ -36,8 +36,15 @@ def write_dtype(dtype: Any) -> str | None:
             parts = {word(field.name): write_dtype(field.dtype) for field in fields}
             known = [f"{label}: {part}" for label, part in parts.items() if part is not None]
             return f"Struct({', '.join(known)})" if len(known) == len(fields) else None
-    name = type(dtype).__name__ if isinstance(dtype, pl.DataType) else str(dtype)
+    name = dtype_name(dtype)
     return name if name in _PLAIN else None
+
+
+def dtype_name(dtype: Any) -> str:
+    """Name a dtype without its parameters; some versions of Polars give classes, others instances."""
+    import polars as pl
+
+    return type(dtype).__name__ if isinstance(dtype, pl.DataType) else str(dtype)
 
 
 _PLAIN = frozenset(

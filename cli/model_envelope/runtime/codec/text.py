@@ -66,10 +66,10 @@ def fast_parser() -> Callable[[bytes], Any] | None:
         import msgspec
     except ImportError:
         return None
-    # Its integers beyond 64 bits are exact from this version on.
+    # From this version on its integers beyond 64 bits are exact, and its errors are ValueErrors.
     version = tuple(int(part) for part in re.findall(r"\d+", msgspec.__version__)[:2])
     parse: Callable[[bytes], Any] = msgspec.json.Decoder().decode
-    return parse if version >= (0, 18) else None
+    return parse if version >= (0, 21) else None
 
 
 def dump_json(value: Any) -> bytes:
