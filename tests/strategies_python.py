@@ -18,7 +18,7 @@ from strategies import Strategies, compare, register, same, values
 
 from model_envelope.inference.overlaps import with_tags
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.scalars import INTEGERS
+from model_envelope.runtime.codec.values.scalars import INTEGERS
 
 Definitions = Mapping[str, s.Type]
 

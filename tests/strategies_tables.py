@@ -13,9 +13,9 @@ from hypothesis.strategies import SearchStrategy
 from strategies import Strategies, compare, register
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.keys import encode_key, python_key, spell
-from model_envelope.runtime.codec.pandas_dtypes import dtype_of
-from model_envelope.runtime.codec.scalars import INTEGERS
+from model_envelope.runtime.codec.tables.columns.dtypes import dtype_of
+from model_envelope.runtime.codec.values.keys import encode_key, python_key, spell
+from model_envelope.runtime.codec.values.scalars import INTEGERS
 
 MODERN = not pd.__version__.startswith("2.")
 TEXT_STORAGE = "str" if MODERN else "object"

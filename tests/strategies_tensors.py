@@ -17,11 +17,11 @@ from hypothesis.strategies import SearchStrategy
 from strategies import Strategies, compare, register
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.arrow_types import build, plain_values, read_type
-from model_envelope.runtime.codec.numpy_tables import read_fields
-from model_envelope.runtime.codec.polars_tables import PolarsColumn
-from model_envelope.runtime.codec.scalars import INTEGERS
-from model_envelope.runtime.codec.storages import read_storage, word
+from model_envelope.runtime.codec.arrow.types import build, plain_values, read_type
+from model_envelope.runtime.codec.tables.numpy import read_fields
+from model_envelope.runtime.codec.tables.polars import PolarsColumn
+from model_envelope.runtime.codec.tables.storages import read_storage, word
+from model_envelope.runtime.codec.values.scalars import INTEGERS
 
 Definitions = Mapping[str, s.Type]
 Typed = tuple[s.Type, str]

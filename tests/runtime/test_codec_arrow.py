@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import MethodCodec, dump_json, parse_json
-from model_envelope.runtime.codec.arrow import (
+from model_envelope.runtime.codec.arrow.streams import (
     ANSWER,
     PARAMETERS,
     arrow_schema,

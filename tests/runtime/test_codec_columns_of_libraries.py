@@ -12,7 +12,7 @@ from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import MethodCodec
 from model_envelope.runtime.codec.base import Definitions, codec_for
-from model_envelope.runtime.codec.storages import read_storage, word
+from model_envelope.runtime.codec.tables.storages import read_storage, word
 from model_envelope.runtime.errors import InvalidAnswer, InvalidSignature, Problems
 
 BERLIN = dt.datetime(2020, 6, 1, 8, 0, 0, 5, tzinfo=dt.UTC)

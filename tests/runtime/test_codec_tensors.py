@@ -7,8 +7,8 @@ import scipy.sparse as sp
 from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import MethodCodec, codec_for, dump_json, parse_json
+from model_envelope.runtime.codec.arrays.sparse import LARGEST_SIDE
 from model_envelope.runtime.codec.base import Definitions
-from model_envelope.runtime.codec.sparse import LARGEST_SIDE
 from model_envelope.runtime.errors import InvalidAnswer, InvalidPayload, InvalidSignature, Problems
 
 

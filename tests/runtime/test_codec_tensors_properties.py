@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import MethodCodec, dump_json, parse_json
-from model_envelope.runtime.codec.arrow import decode_arrow, encode_arrow, encode_arrow_arguments
+from model_envelope.runtime.codec.arrow.streams import decode_arrow, encode_arrow, encode_arrow_arguments
 
 SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 HOMES = [

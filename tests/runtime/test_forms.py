@@ -9,7 +9,7 @@ from handmade import make_envelope
 from openapi_spec_validator import validate
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.arrow import arrow_schema
+from model_envelope.runtime.codec.arrow.streams import arrow_schema
 from model_envelope.runtime.forms import write
 from model_envelope.runtime.json_schema import DIALECT
 from model_envelope.runtime.reading import read_envelope

@@ -6,7 +6,7 @@ import torch
 from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import MethodCodec, dump_json, parse_json
-from model_envelope.runtime.codec.arrow import decode_arrow, encode_arrow, encode_arrow_arguments
+from model_envelope.runtime.codec.arrow.streams import decode_arrow, encode_arrow, encode_arrow_arguments
 from model_envelope.runtime.errors import InvalidAnswer, InvalidPayload, InvalidSignature
 
 NAN, INF = float("nan"), float("inf")

@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.numpy_tables import write_fields
-from model_envelope.runtime.codec.tensors import dtype_of, storage_of
+from model_envelope.runtime.codec.arrays.tensors import dtype_of, storage_of
+from model_envelope.runtime.codec.tables.numpy import write_fields
 from model_envelope.runtime.errors import InvalidSignature, Problem
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from model_envelope.inference.polars_frames import array_of, refused
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.arrow_types import plain_values, write_type
+from model_envelope.runtime.codec.arrow.types import plain_values, write_type
 from model_envelope.runtime.codec.base import Definitions
-from model_envelope.runtime.codec.cells import cell_for
-from model_envelope.runtime.codec.pyarrow_tables import whole
+from model_envelope.runtime.codec.tables.cells import cell_for
+from model_envelope.runtime.codec.tables.pyarrow import whole
 from model_envelope.runtime.errors import InvalidSignature, Problem, Problems
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from model_envelope.inference.scopes import Scope, Unresolved, scope_of
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.records import alias_of
+from model_envelope.runtime.codec.values.records import alias_of
 from model_envelope.runtime.errors import InvalidSignature
 
 UNKNOWN: Any = inspect.Parameter.empty

@@ -12,9 +12,9 @@ from typing import Any
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import Definitions
-from model_envelope.runtime.codec.columns import ColumnCodec, kind_of_dtype
 from model_envelope.runtime.codec.csv import field_reader
-from model_envelope.runtime.codec.pandas_dtypes import dtype_of, is_arrow
+from model_envelope.runtime.codec.tables.columns.column import ColumnCodec, kind_of_dtype
+from model_envelope.runtime.codec.tables.columns.dtypes import dtype_of, is_arrow
 from model_envelope.runtime.errors import EnvelopeError, InvalidSignature, Problem, Problems
 
 NULLABLE = "model_envelope.nullable"

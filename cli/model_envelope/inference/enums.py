@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.scalars import INTEGERS, ScalarCodec, scalars_of
+from model_envelope.runtime.codec.values.scalars import INTEGERS, ScalarCodec, scalars_of
 from model_envelope.runtime.errors import InvalidSignature, Problems
 
 BITS = 8

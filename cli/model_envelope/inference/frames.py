@@ -12,12 +12,12 @@ from model_envelope.inference.values import name as short_name
 from model_envelope.inference.values import type_of, unify
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import Definitions
-from model_envelope.runtime.codec.column_choices import spell_categories
-from model_envelope.runtime.codec.columns import categories_kind, kind_of_dtype, values_for
-from model_envelope.runtime.codec.keys import encode_key, spell
-from model_envelope.runtime.codec.pandas_dtypes import arrow_storage, dtype_of, is_arrow, storage_of
-from model_envelope.runtime.codec.pandas_tables import labels_of
-from model_envelope.runtime.codec.scalars import Refused
+from model_envelope.runtime.codec.tables.columns.choices import spell_categories
+from model_envelope.runtime.codec.tables.columns.column import categories_kind, kind_of_dtype, values_for
+from model_envelope.runtime.codec.tables.columns.dtypes import arrow_storage, dtype_of, is_arrow, storage_of
+from model_envelope.runtime.codec.tables.pandas import labels_of
+from model_envelope.runtime.codec.values.keys import encode_key, spell
+from model_envelope.runtime.codec.values.scalars import Refused
 from model_envelope.runtime.errors import EnvelopeError, InvalidSignature, Problem
 
 SUPPORTED = (

@@ -17,9 +17,9 @@ from model_envelope.inference.overlaps import with_tags
 from model_envelope.inference.values import type_of, unify_all
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import codec_for, describe
-from model_envelope.runtime.codec.belonging import belongs, looks_like
-from model_envelope.runtime.codec.records import ABSENT, maker_of
-from model_envelope.runtime.codec.scalars import NON_FINITE, plain
+from model_envelope.runtime.codec.values.belonging import belongs, looks_like
+from model_envelope.runtime.codec.values.records import ABSENT, maker_of
+from model_envelope.runtime.codec.values.scalars import NON_FINITE, plain
 from model_envelope.runtime.errors import InvalidSignature, Problem, Problems
 
 _numbers = count(1)

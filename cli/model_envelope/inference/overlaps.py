@@ -15,8 +15,8 @@ from typing import Any
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import codec_for
-from model_envelope.runtime.codec.belonging import series_table
-from model_envelope.runtime.codec.scalars import COMPLEX, INTEGERS, LARGEST
+from model_envelope.runtime.codec.values.belonging import series_table
+from model_envelope.runtime.codec.values.scalars import COMPLEX, INTEGERS, LARGEST
 from model_envelope.runtime.errors import Problems
 
 Definitions = Mapping[str, s.Type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.polars_tables import dtype_name, write_dtype
+from model_envelope.runtime.codec.tables.polars import dtype_name, write_dtype
 from model_envelope.runtime.errors import InvalidSignature, Problem
 
 

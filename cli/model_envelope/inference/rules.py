@@ -15,7 +15,7 @@ from typing import Any
 from model_envelope.inference.holes import Hole, Rule, complex_hole, decimal_hole, float_hole
 from model_envelope.inference.values import unify_all
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.scalars import ScalarCodec
+from model_envelope.runtime.codec.values.scalars import ScalarCodec
 from model_envelope.runtime.errors import InvalidSignature, Problems
 
 LIBRARIES = frozenset({"pandas", "numpy", "polars", "pyarrow", "torch", "scipy"})

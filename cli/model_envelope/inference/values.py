@@ -15,8 +15,8 @@ from uuid import UUID
 from model_envelope.inference.unification import name, unify, unify_all
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import describe, under
-from model_envelope.runtime.codec.records import alias_of
-from model_envelope.runtime.codec.scalars import INTEGERS
+from model_envelope.runtime.codec.values.records import alias_of
+from model_envelope.runtime.codec.values.scalars import INTEGERS
 from model_envelope.runtime.errors import InvalidSignature, Problem
 
 __all__ = ["class_name", "enum_type", "name", "type_of", "unify", "unify_all"]

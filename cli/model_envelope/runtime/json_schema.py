@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.scalars import COMPLEX, INTEGERS, LARGEST, NON_FINITE
-from model_envelope.runtime.codec.texts import DURATION
+from model_envelope.runtime.codec.values.scalars import COMPLEX, INTEGERS, LARGEST, NON_FINITE
+from model_envelope.runtime.codec.values.texts import DURATION
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 LOCAL = "#/$defs/"
@@ -216,7 +216,7 @@ def _table(kind: s.Table, style: _Style) -> Schema:
 
 def _series(kind: s.Series, style: _Style) -> Schema:
     if kind.index:
-        from model_envelope.runtime.codec.belonging import series_table
+        from model_envelope.runtime.codec.values.belonging import series_table
 
         return _table(series_table(kind), style)
     return {"type": "array", "items": _schema(kind.item, style)}

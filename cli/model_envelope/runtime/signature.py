@@ -195,8 +195,8 @@ class Column:
     """One column of a table.
 
     ``name`` is how JSON spells it, and no two columns share one. ``key`` is the name in Python where that is another
-    (the integer 0, a tuple, a second column of the same name), written as :mod:`codec.keys` says. ``storage`` is the
-    dtype as the table's library writes it (``Int64``, ``category``, ``str``).
+    (the integer 0, a tuple, a second column of the same name), written as :mod:`codec.values.keys` says. ``storage`` is
+    the dtype as the table's library writes it (``Int64``, ``category``, ``str``).
     """
 
     name: str

@@ -13,8 +13,8 @@ from typing import Any
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import Codec, codec_for
-from model_envelope.runtime.codec.pandas_tables import value_name
-from model_envelope.runtime.codec.scalars import INTEGERS
+from model_envelope.runtime.codec.tables.pandas import value_name
+from model_envelope.runtime.codec.values.scalars import INTEGERS
 from model_envelope.runtime.errors import Problems
 
 EXAMPLES = 12

@@ -39,19 +39,19 @@ class Codec(Protocol):
 
 
 _HOMES: Mapping[type, tuple[str, str]] = {
-    s.Scalar: ("scalars", "scalar_codec"),
-    s.Choice: ("choices", "choice_codec"),
-    s.Any: ("choices", "any_codec"),
-    s.List: ("containers", "ListCodec"),
-    s.Set: ("containers", "SetCodec"),
-    s.Tuple: ("containers", "TupleCodec"),
-    s.Map: ("containers", "MapCodec"),
-    s.Record: ("records", "RecordCodec"),
-    s.Union: ("unions", "UnionCodec"),
-    s.Reference: ("unions", "ReferenceCodec"),
-    s.Tensor: ("tensors", "tensor_codec"),
-    s.Table: ("tables", "table_codec"),
-    s.Series: ("tables", "series_codec"),
+    s.Scalar: ("values.scalars", "scalar_codec"),
+    s.Choice: ("values.choices", "choice_codec"),
+    s.Any: ("values.choices", "any_codec"),
+    s.List: ("values.containers", "ListCodec"),
+    s.Set: ("values.containers", "SetCodec"),
+    s.Tuple: ("values.containers", "TupleCodec"),
+    s.Map: ("values.containers", "MapCodec"),
+    s.Record: ("values.records", "RecordCodec"),
+    s.Union: ("values.unions", "UnionCodec"),
+    s.Reference: ("values.unions", "ReferenceCodec"),
+    s.Tensor: ("arrays.tensors", "tensor_codec"),
+    s.Table: ("tables.flavors", "table_codec"),
+    s.Series: ("tables.flavors", "series_codec"),
 }
 """Where the codec of each type lives: imported when the first one is made; a plain model loads no table code."""
 

@@ -17,7 +17,7 @@ from typing import Any
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.arguments import Arguments, MethodCodec, arrange
 from model_envelope.runtime.codec.base import under
-from model_envelope.runtime.codec.scalars import INTEGERS, LARGEST
+from model_envelope.runtime.codec.values.scalars import INTEGERS, LARGEST
 from model_envelope.runtime.errors import InvalidAnswer, InvalidPayload, Problem, Problems
 
 _HINT = "send JSON (application/json), which can say everything that the signature admits"

@@ -1,7 +1,8 @@
 """The signature as Arrow schemas, in the JSON that the Arrow project writes them in for its integration tests.
 
 https://arrow.apache.org/docs/format/Integration.html#json-test-data-format; pyarrow is not needed. It is the schema of
-the streams that :mod:`codec.arrow` reads and writes: the columns of the one table, or one for each value with rows.
+the streams that :mod:`codec.arrow.streams` reads and writes: the columns of the one table, or one for each value with
+rows.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from itertools import count
 from typing import Any
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.arrow_layout import Layout, columns_of, inputs, layout_of, rows_of
-from model_envelope.runtime.codec.arrow_spelling import row_of
-from model_envelope.runtime.codec.cells import json_only
+from model_envelope.runtime.codec.arrow.layout import Layout, columns_of, inputs, layout_of, rows_of
+from model_envelope.runtime.codec.arrow.spelling import row_of
+from model_envelope.runtime.codec.tables.cells import json_only
 from model_envelope.runtime.forms.base import Losses, Written, value_type
 from model_envelope.runtime.reading import EnvelopeFiles
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.arrow_layout import columns_of
+from model_envelope.runtime.codec.arrow.layout import columns_of
 from model_envelope.runtime.forms.base import Losses, Written, one_method, resolve, value_type
 from model_envelope.runtime.reading import EnvelopeFiles
 

@@ -1,0 +1,1 @@
+"""Tables and series, one module a library."""
