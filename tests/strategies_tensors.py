@@ -370,7 +370,7 @@ def _structured_values(kind: s.Table, _definitions: Definitions) -> SearchStrate
             return st.lists(_scalars(s.Scalar("float32"), ""), min_size=2, max_size=2)
         if one.storage.startswith("<M"):
             return st.integers(-1000, 1000).map(lambda count: np.datetime64(count, "us")) | st.just(
-                np.datetime64("NaT")
+                np.datetime64("NaT", "us")
             )
         found = _scalars(dataclasses.replace(one.type, nullable=False), "")
         return found.filter(lambda text: text[-1:] not in {"\0", b"\0"}) if one.storage in {"<U4", "|S3"} else found

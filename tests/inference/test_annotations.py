@@ -499,13 +499,15 @@ def test_the_type_statement_and_type_parameters(tmp_path, monkeypatch):
         monkeypatch,
         """
 import dataclasses
+import numpy as np
 type Json = None | bool | str | list[Json] | dict[str, Json]
 type Pair[A] = tuple[A, A]
 type Tree[A] = tuple[A, list[Tree[A]]]
+type Grid[A] = np.ndarray[tuple[int, ...], np.dtype[A]]
 @dataclasses.dataclass
 class Box[A]:
     item: A
-def score[B: int](x: Json, y: Pair[int], z: Box[str], w: B, t: Tree[int]): ...
+def score[B: int](x: Json, y: Pair[int], z: Box[str], w: B, t: Tree[int], g: Grid[np.float32]): ...
 """,
         "type_statements",
     )
@@ -516,6 +518,9 @@ def score[B: int](x: Json, y: Pair[int], z: Box[str], w: B, t: Tree[int]): ...
     assert read(annotations["w"], scope)[0] == INTEGER
     tree = s.Reference("type_statements:Tree[int]")
     assert read(annotations["t"], scope) == (tree, {tree.name: s.Tuple((INTEGER, s.List(tree)))})
+    with pytest.raises(InvalidSignature, match="float32"):
+        completed(annotations["g"], np.zeros(2), scope=scope)
+    assert completed(annotations["g"], np.zeros(2, "f4"), scope=scope) == s.Tensor("float32", (None,), batch=0)
 
 
 def test_aliases_of_typing_extensions_are_read_on_every_python():
@@ -525,9 +530,9 @@ def test_aliases_of_typing_extensions_are_read_on_every_python():
     assert type_from(pair[int], "$") == s.Tuple((INTEGER, INTEGER))
 
 
-def completed(annotation, value, *, is_json=False):
+def completed(annotation, value, *, is_json=False, scope=None):
     reader = Reader()
-    kind = reader.read(annotation, Scope(globals()), "$")
+    kind = reader.read(annotation, scope or Scope(globals()), "$")
     filling = Filling(reader.definitions, is_json=is_json)
     filling.see(kind, value, "$")
     filling.fill_definitions()

@@ -223,7 +223,7 @@ class Reader:
         if issubclass(cls, Enum):
             _expect_importable(cls, path)
             return enum_choice(cls, path)
-        if (hole := rules.library_hole(cls, arguments)) is not None:
+        if (hole := rules.library_hole(cls, [_filled(argument, scope) for argument in arguments])) is not None:
             return hole
         found = fields_of(cls, arguments, scope, path)
         if found is None:
@@ -299,6 +299,15 @@ def _meant(annotation: Any, scope: Scope) -> tuple[Any, Scope]:
         followed.add(annotation)
         annotation, scope = scope.variables[annotation]
     return annotation, scope
+
+
+def _filled(annotation: Any, scope: Scope) -> Any:
+    """Put what type variables stand for in their places, however deep: ``dtype[T]`` becomes ``dtype[float64]``."""
+    meant, where = _meant(annotation, scope)
+    origin, arguments = typing.get_origin(meant), typing.get_args(meant)
+    if not isinstance(origin, type) or not arguments:
+        return meant
+    return types.GenericAlias(origin, tuple(_filled(argument, where) for argument in arguments))
 
 
 def _suffix(arguments: Sequence[tuple[Any, Scope]]) -> str:
