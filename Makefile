@@ -17,7 +17,7 @@ define check_python
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format bench lock pins types test-lowest test-torch clean
+.PHONY: help setup demo test check coverage lint format bench lock pins types test-lowest test-torch clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -46,6 +46,12 @@ test: setup  ## run all tests
 
 check: lint  ## lint, and the tests that need neither network nor engine
 	$(PYTEST) -m "not engine and not network"
+
+coverage: setup  ## measure which branches of inference and codec their tests run: 90 % at least
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --numprocesses auto --dist loadgroup --quiet tests/inference tests/runtime
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: setup  ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .
