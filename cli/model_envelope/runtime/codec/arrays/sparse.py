@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from model_envelope.runtime import signature as s
@@ -20,19 +21,15 @@ class SparseCodec:
     """A sparse matrix. Its layout is kept; entries that stand twice are added up where the layout cannot hold them."""
 
     def __init__(self, kind: s.Tensor, definitions: Definitions) -> None:
-        from dataclasses import replace
-
-        from model_envelope.runtime.codec.arrays.tensors import TensorCodec
-
         if kind.flavor is not s.Flavor.SCIPY or kind.layout not in _LAYOUTS or len(kind.shape) != 2:
             raise InvalidSignature(
                 f"there is no sparse matrix of layout {kind.layout!r} in {kind.flavor.value}", code="signature.storage"
             )
         self.kind = kind
         self.cls = f"{kind.layout}_{kind.storage or 'matrix'}"
-        plain = replace(kind, flavor=s.Flavor.NUMPY, layout=None, storage=None)
-        self.dense = TensorCodec(plain, definitions)
-        self.values = TensorCodec(replace(plain, shape=(None,), batch=0), definitions)
+        plain = replace(kind, flavor=s.Flavor.NUMPY, layout=None, storage=None, nullable=False)
+        self.dense = codec_for(plain, definitions)
+        self.values = codec_for(replace(plain, shape=(None,), batch=0), definitions)
         self.index = codec_for(s.Tensor("int64", (None,)), definitions)
 
     @property
