@@ -27,6 +27,7 @@ from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import codec_for
 from model_envelope.runtime.errors import Problems
+from model_envelope.runtime.registry import register_type
 from model_envelope.runtime.signature_document import TYPES
 
 PAGE = Path(__file__).parent.parent / "ARCHITECTURE.md"
@@ -46,6 +47,28 @@ class Point:
 
     x: float
     y: float = 0.0
+
+
+class Range:
+    """A plain class that keeps what it is made of."""
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low, self.high = low, high
+
+
+class Ratio:
+    """A class that is registered."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+register_type(
+    Ratio,
+    {"over": int, "under": int},
+    make=lambda over, under: Ratio(f"{over}/{under}"),
+    read=lambda ratio: dict(zip(("over", "under"), map(int, ratio.text.split("/")), strict=True)),
+)
 
 
 @dataclass(frozen=True)
@@ -98,6 +121,8 @@ def examples() -> list[Example]:
         Example("{1: 'a'}", {1: "a"}),
         Example("{'a': 1, 'b': 'x'}", {"a": 1, "b": "x"}),
         Example("Point(1.0, 2.0)", Point(1.0, 2.0)),
+        Example("Range(1, 9)", Range(1, 9)),
+        Example('Ratio("3/4"), registered', Ratio("3/4")),
         Example("int | str", "a", s.Union((s.Scalar("int64"), s.Scalar("string")))),
         Example("date | str", date(2026, 1, 31), s.Union((s.Scalar("date"), s.Scalar("string")), tags=("date", "str"))),
         Example("Node(1, Node(2))", {"value": 1, "next": {"value": 2, "next": None}}, NODE, {"Node": NODE}),

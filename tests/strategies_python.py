@@ -19,6 +19,7 @@ from strategies import Strategies, compare, register, same, values
 from model_envelope.inference.overlaps import with_tags
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.values.scalars import INTEGERS
+from model_envelope.runtime.registry import register_type
 
 Definitions = Mapping[str, s.Type]
 
@@ -75,6 +76,31 @@ class Form(pydantic.BaseModel):
 class Pair(NamedTuple):
     first: Any
     second: Any = None
+
+
+class Plain:
+    def __init__(self, first: Any, second: Any = None) -> None:
+        self.first, self.second = first, second
+
+
+class Token:
+    """A class that nothing tells how to make."""
+
+    held: tuple[Any, Any]
+
+
+def _token(first: Any, second: Any = None) -> Token:
+    made = Token()
+    made.held = (first, second)
+    return made
+
+
+register_type(
+    Token,
+    {"first": Any, "second": Any},
+    make=_token,
+    read=lambda token: dict(zip(("first", "second"), token.held, strict=True)),
+)
 
 
 TREE = s.Record(
@@ -207,6 +233,8 @@ _CLASSES: dict[s.Style, tuple[type, ...]] = {
     s.Style.ATTRS: (Case,),
     s.Style.PYDANTIC: (Form,),
     s.Style.NAMEDTUPLE: (Pair,),
+    s.Style.OBJECT: (Plain,),
+    s.Style.REGISTERED: (Token,),
 }
 
 
@@ -253,7 +281,7 @@ def _record_values(kind: s.Record, definitions: Definitions) -> SearchStrategy[A
 
 def _made(cls: type, found: dict[str, Any]) -> Any:
     third = found.pop("third", None)
-    made = cls(**found)
+    made = _token(**found) if cls is Token else cls(**found)
     if cls is Crate:
         made.third = third
     return made
@@ -316,6 +344,6 @@ register(s.Record, Strategies(_record_types, _record_values, leaf=False))
 register(s.Union, Strategies(_union_types, _union_values, leaf=False))
 
 compare(complex, lambda one, other: same(one.real, other.real) and same(one.imag, other.imag))
-for _cls in (Crate, Stamp, Form):
+for _cls in (Crate, Stamp, Form, Plain, Token):
     compare(_cls, lambda one, other: same(vars(one), vars(other)))
 compare(Case, lambda one, other: same(attrs.asdict(one, recurse=False), attrs.asdict(other, recurse=False)))

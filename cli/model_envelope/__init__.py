@@ -11,12 +11,13 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-__all__ = ["Envelope", "EnvelopeError", "__version__", "load_envelope", "save_model"]
+__all__ = ["Envelope", "EnvelopeError", "__version__", "load_envelope", "register_type", "save_model"]
 
 _PUBLIC = {
     "Envelope": "model_envelope.workflows.open",
     "EnvelopeError": "model_envelope.runtime.errors",
     "load_envelope": "model_envelope.workflows.open",
+    "register_type": "model_envelope.runtime.registry",
     "save_model": "model_envelope.workflows.save",
 }
 

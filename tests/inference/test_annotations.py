@@ -187,6 +187,13 @@ class Dog(TypedDict):
     lives: int
 
 
+class Parcel:
+    __hash__ = None
+
+    def __init__(self, width: int, label: "str | None" = None) -> None:
+        self.width, self.label = width, label
+
+
 class Strange:
     def __init__(self, width: int, height: "float") -> None: ...
 
@@ -377,6 +384,8 @@ def test_an_alias_may_contain_itself():
         (set[list[int]], "signature.unhashable"),
         (dict[tuple[int, dict[str, int]], int], "signature.unhashable"),
         (set[Movie], "signature.unhashable"),
+        (set[Mutable], "signature.unhashable"),
+        (dict[Parcel, int], "signature.unhashable"),
         (WithInit, "signature.init-only"),
     ],
 )
@@ -388,10 +397,18 @@ def test_what_a_signature_cannot_say_is_refused(annotation, code):
     assert caught.value.hint
 
 
-def test_the_refusal_of_a_class_shows_the_lines_that_make_it_sayable():
+def test_the_refusal_of_a_class_shows_the_lines_that_register_it():
     with pytest.raises(InvalidSignature, match="Strange") as caught:
         type_from(Strange, "$.x")
-    assert "@dataclasses.dataclass\nclass Strange:\n    width: int\n    height: float" in caught.value.hint
+    assert 'me.register_type(Strange, {"width": int, "height": float})' in caught.value.hint
+
+
+def test_a_plain_class_is_a_record_of_what_its_constructor_takes():
+    kind = type_from(Parcel, "$.x")
+    assert kind == record(
+        ("width", INTEGER), s.Field("label", s.Scalar("string", nullable=True), required=False, default=None),
+        cls="Parcel", style=s.Style.OBJECT,
+    )  # fmt: skip
 
 
 def test_a_class_within_a_function_is_refused():

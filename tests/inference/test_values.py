@@ -16,6 +16,7 @@ import pytest
 from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.errors import InvalidSignature
+from model_envelope.runtime.registry import register_type
 
 INTEGER = s.Scalar("int64")
 FLOAT = s.Scalar("float64")
@@ -143,6 +144,29 @@ class Pair(NamedTuple):
     right: str
 
 
+class Range:
+    def __init__(self, low, high=0.0):
+        self.low, self.high = low, high
+
+
+class Doubling:
+    def __init__(self, size):
+        self.size = 2 * size
+
+
+class Ratio:
+    def __init__(self, text):
+        self.text = text
+
+
+register_type(
+    Ratio,
+    {"over": int, "under": int},
+    make=lambda over, under: Ratio(f"{over}/{under}"),
+    read=lambda ratio: dict(zip(("over", "under"), map(int, ratio.text.split("/")), strict=True)),
+)
+
+
 @pytest.mark.parametrize(
     ("value", "field", "style"),
     [
@@ -202,17 +226,37 @@ def test_what_does_not_go_together_is_refused(value):
     assert caught.value.code == "signature.mixed-types"
 
 
-def test_the_error_of_an_unknown_class_shows_the_lines_that_make_it_known():
+def test_the_error_of_an_unknown_class_shows_the_lines_that_register_it():
     class Order:
-        def __init__(self):
-            self.price, self.name, self._secret = 1.5, "a", 0
+        def __init__(self, basket):
+            self.price, self.name, self._secret = 1.5, basket, 0
 
     with pytest.raises(InvalidSignature) as caught:
-        type_of({"order": Order()})
+        type_of({"order": Order("a")})
     assert caught.value.problems[0].path == "$.order"
-    assert caught.value.hint.splitlines()[-4:] == [
-        "  @dataclasses.dataclass", "  class Order:", "      price: float", "      name: str",
-    ]  # fmt: skip
+    assert caught.value.hint.splitlines()[-3:] == [
+        '  me.register_type(Order, {"price": float, "name": str},'.replace("Order", Order.__qualname__),
+        f"      make=lambda **fields: {Order.__qualname__}(...),",
+        '      read=lambda value: {"price": value.price, "name": value.name})',
+    ]
+
+
+def test_a_plain_class_is_a_record_where_it_can_be_made_of_what_it_holds():
+    assert type_of(Range(1, 2.5)) == s.Record(
+        (s.Field("low", INTEGER), s.Field("high", FLOAT)), cls=f"{__name__}:Range", style=s.Style.OBJECT
+    )
+    with pytest.raises(InvalidSignature, match="a signature has no type for it"):
+        type_of(Doubling(2))
+
+
+def test_a_registered_class_is_a_record_of_its_fields():
+    found = type_of([Ratio("3/4")])
+    assert found.item == s.Record(
+        (s.Field("over", INTEGER), s.Field("under", INTEGER)), cls=f"{__name__}:Ratio", style=s.Style.REGISTERED
+    )
+
+
+def test_what_has_no_type_is_told():
     with pytest.raises(InvalidSignature) as caught:
         type_of(pl.LazyFrame({"a": [1]}))
     assert "collect()" in caught.value.hint

@@ -23,6 +23,7 @@ from model_envelope.inference.holes import Filling, Hole, NoSample, PythonDefaul
 from model_envelope.inference.scopes import Scope, Unresolved
 from model_envelope.inference.values import class_name
 from model_envelope.runtime import signature as s
+from model_envelope.runtime.codec.values.choices import class_named
 from model_envelope.runtime.errors import InvalidSignature
 
 _SCALARS: Mapping[Any, s.Scalar] = {
@@ -258,16 +259,20 @@ def _expect_hashable(kind: s.Type, path: str) -> None:
     mutable = isinstance(kind, s.Set) and not kind.frozen
     mutable |= isinstance(kind, s.List) and not kind.variadic
     mutable |= isinstance(kind, s.Map | s.Table | s.Series | s.Tensor)
-    mutable |= isinstance(kind, s.Record) and kind.cls is None
+    mutable |= isinstance(kind, s.Record) and (kind.cls is None or class_named(kind.cls).__hash__ is None)
     if mutable:
         raise InvalidSignature(
-            f"{path} is annotated as a set of, or a dict keyed by, {kind.kind}s, which cannot be hashed",
+            f"{path} is annotated as a set of, or a dict keyed by, {_called(kind)}, which cannot be hashed",
             code="signature.unhashable",
             hint="use a tuple, a frozenset, a NamedTuple or a frozen dataclass there",
         )
     if isinstance(kind, s.Tuple | s.List | s.Set | s.Union):
         for part in parts_of(kind):
             _expect_hashable(part, path)
+
+
+def _called(kind: s.Type) -> str:
+    return f"`{kind.cls.partition(':')[2]}`" if isinstance(kind, s.Record) and kind.cls else f"{kind.kind}s"
 
 
 def _expect_importable(cls: type, path: str) -> None:

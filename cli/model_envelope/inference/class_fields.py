@@ -1,4 +1,4 @@
-"""The fields of a class that a record can say: TypedDict, NamedTuple, dataclass, attrs or pydantic."""
+"""The fields of a class that a record can say: TypedDict, NamedTuple, dataclass, attrs, pydantic, or plain."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from model_envelope.inference.plain_classes import constructor_of
 from model_envelope.inference.scopes import Scope, Unresolved, scope_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.values.records import alias_of
 from model_envelope.runtime.errors import InvalidSignature
+from model_envelope.runtime.registry import registration_of
 
 UNKNOWN: Any = inspect.Parameter.empty
 """The annotation of a field that has none, and the default of one that has none."""
@@ -208,6 +210,22 @@ def _made_by(factory: Any) -> Any:
     return factory() if factory in _BUILT_IN else UNKNOWN
 
 
+def _object(cls: Any, hints: _Hints, _path: str) -> Iterator[ClassField]:
+    maker = cls.__init__ if cls.__init__ is not object.__init__ else cls.__new__
+    for name, item in (constructor_of(cls) or {}).items():
+        annotation, scope = hints[name]
+        if item.annotation is not UNKNOWN:
+            annotation, scope = item.annotation, scope_of(maker, hints.fallback.variables)
+        yield ClassField(name, annotation, scope, item.default is UNKNOWN, item.default)
+
+
+def _registered(cls: Any, hints: _Hints, _path: str) -> Iterator[ClassField]:
+    registration = registration_of(cls)
+    assert registration is not None, "it was recognised"
+    for name, annotation in registration.fields.items():
+        yield ClassField(name, annotation, hints.fallback, required=True)
+
+
 def _is_named_tuple(cls: Any) -> bool:
     return issubclass(cls, tuple) and hasattr(cls, "_fields")
 
@@ -217,8 +235,10 @@ def _is_pydantic(cls: Any) -> bool:
 
 
 _READERS: Sequence[tuple[s.Style, Any, Any]] = (
+    (s.Style.REGISTERED, registration_of, _registered),
     (s.Style.NAMEDTUPLE, _is_named_tuple, _namedtuple),
     (s.Style.PYDANTIC, _is_pydantic, _pydantic),
     (s.Style.ATTRS, lambda cls: hasattr(cls, "__attrs_attrs__"), _attrs),
     (s.Style.DATACLASS, dataclasses.is_dataclass, _dataclass),
+    (s.Style.OBJECT, constructor_of, _object),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 import sys
@@ -13,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from model_envelope.inference.holes import Hole, Rule, complex_hole, decimal_hole, float_hole
+from model_envelope.inference.plain_classes import how_to_register
 from model_envelope.inference.values import unify_all
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.values.scalars import ScalarCodec
@@ -174,38 +174,10 @@ def unsayable(annotation: Any, path: str) -> Hole:
         f"{path} is annotated as `{name}`, and a signature has no type for it",
         code="signature.unknown-type",
         hint="annotate with plain types, dataclasses, TypedDicts, NumPy arrays or pandas tables"
-        + _rewritten(annotation),
+        if not isinstance(annotation, type) or annotation.__module__ in sys.stdlib_module_names
+        else how_to_register(annotation),
     )
     return Hole(rule=Rule(name, None, lambda _value: False, refusal=refusal))
-
-
-def _rewritten(cls: Any) -> str:
-    """Show the few lines that make a dataclass of a class."""
-    maker: Any = getattr(cls, "__init__", None)
-    if not isinstance(cls, type) or maker is object.__init__ or not _is_own(cls):
-        return ""
-    try:
-        parameters = list(inspect.signature(maker).parameters.values())[1:]
-    except (ValueError, TypeError):
-        return ""
-    named = [item for item in parameters if item.kind in {item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY}]
-    if not named or len(named) != len(parameters):
-        return ""
-    lines = [f"    {item.name}: {_annotation_text(item.annotation)}" for item in named]
-    return "; such as\n\n" + "\n".join(["@dataclasses.dataclass", f"class {cls.__name__}:", *lines])
-
-
-def _is_own(cls: type) -> bool:
-    """Tell whether a class is the author's own, and no library's."""
-    file = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
-    installed = "site-packages" in file or "dist-packages" in file
-    return not installed and cls.__module__.partition(".")[0] not in sys.stdlib_module_names - {"__main__"}
-
-
-def _annotation_text(annotation: Any) -> str:
-    if annotation is inspect.Parameter.empty:
-        return "..."
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
 
 
 def notes(metadata: Iterable[Any]) -> tuple[Any, ...]:

@@ -9,15 +9,18 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 from uuid import UUID
 
+from model_envelope.inference.plain_classes import constructor_of, how_to_register, made_anew
 from model_envelope.inference.unification import name, unify, unify_all
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.base import describe, under
+from model_envelope.runtime.codec.base import codec_for, describe, under
 from model_envelope.runtime.codec.values.records import alias_of
 from model_envelope.runtime.codec.values.scalars import INTEGERS
-from model_envelope.runtime.errors import InvalidSignature, Problem
+from model_envelope.runtime.errors import InvalidSignature, Problem, Problems
+from model_envelope.runtime.registry import registration_of
 
 __all__ = ["class_name", "enum_type", "name", "type_of", "unify", "unify_all"]
 
@@ -56,6 +59,8 @@ def _type_of(value: Any, path: str) -> s.Type:
         return s.Scalar("null", nullable=True)
     if cls in _PLAIN:
         return s.Scalar(_PLAIN[cls])
+    if (registration := registration_of(cls)) is not None:
+        return s.Record(_fields(registration.held(value), path), cls=class_name(cls), style=s.Style.REGISTERED)
     if isinstance(value, Enum):
         return enum_type(cls)
     for base in cls.__mro__:
@@ -79,8 +84,7 @@ def _type_of(value: Any, path: str) -> s.Type:
 
 def _container(value: Any, path: str) -> s.Type | None:
     style = style_of(type(value))
-    if style is not None:
-        items = {field: getattr(value, attribute) for field, attribute in _attributes(type(value), style).items()}
+    if style is not None and (items := _held(value, style)) is not None:
         return s.Record(_fields(items, path), cls=class_name(type(value)), style=style)
     if isinstance(value, dict):
         return _mapping(value, path)
@@ -104,7 +108,21 @@ def style_of(cls: type) -> s.Style | None:
         return s.Style.PYDANTIC
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return s.Style.NAMEDTUPLE
-    return None
+    return s.Style.OBJECT if constructor_of(cls) is not None else None
+
+
+def _held(value: Any, style: s.Style) -> Mapping[str, Any] | None:
+    """Give what an instance holds, by the names that its class is made with; None where it cannot be made of it."""
+    if style is s.Style.OBJECT:
+        found = made_anew(value)
+        return found[0] if found and _written(found[0]) == _written(found[1]) else None
+    return {field: getattr(value, attribute) for field, attribute in _attributes(type(value), style).items()}
+
+
+def _written(items: Mapping[str, Any]) -> list[Any]:
+    """Write values as JSON, to compare them whatever library they are of."""
+    kinds = [_type_of(item, "$") for item in items.values()]
+    return [codec_for(kind, {}).encode(item, "$", Problems()) for kind, item in zip(kinds, items.values(), strict=True)]
 
 
 def _attributes(cls: Any, style: s.Style) -> Mapping[str, str]:
@@ -178,26 +196,14 @@ def _unknown(value: Any, path: str) -> s.Type:
         f"{path} is {found}, and a signature has no type for it",
         code="signature.unknown-type",
         problems=[Problem(path, found, "a value that JSON can say", "signature.unknown-type")],
-        hint=_HINTS.get(_dotted(cls), "") or _as_dataclass(value),
+        hint=_HINTS.get(_dotted(cls), "") or _what_to_do(value),
     )
 
 
-def _as_dataclass(value: Any) -> str:
-    """Write the class as a dataclass with the attributes that the value has."""
-    held = getattr(value, "__dict__", {})
-    public = {key: type(item).__qualname__ for key, item in held.items() if not key.startswith("_")}
-    if type(value).__module__ == "builtins" or not public:
+def _what_to_do(value: Any) -> str:
+    if type(value).__module__ == "builtins" or isinstance(value, type | ModuleType) or callable(value):
         return "let the method take and give numbers, strings, lists, dicts, dataclasses, arrays or tables"
-    lines = [f"    {key}: {cls}" for key, cls in list(public.items())[:12]]
-    return "\n".join(
-        [
-            "make the class a dataclass, whose fields a signature can say (one of attrs or pydantic serves too):",
-            "",
-            "  @dataclasses.dataclass",
-            f"  class {type(value).__name__}:",
-            *(f"  {line}" for line in lines),
-        ]
-    )
+    return how_to_register(type(value), value)
 
 
 _FOREIGN: Mapping[str, tuple[str, str]] = {

@@ -62,6 +62,8 @@ class Style(Enum):
     PYDANTIC = "pydantic"
     NAMEDTUPLE = "namedtuple"
     INTERVAL = "interval"
+    OBJECT = "object"
+    REGISTERED = "registered"
 
 
 @dataclass(frozen=True)

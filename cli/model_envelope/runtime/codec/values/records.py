@@ -9,7 +9,8 @@ from typing import Any
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import Definitions, codec_for, describe, under
 from model_envelope.runtime.codec.values.choices import class_named
-from model_envelope.runtime.errors import EnvelopeError, Problems
+from model_envelope.runtime.errors import EnvelopeError, InvalidSignature, Problems
+from model_envelope.runtime.registry import registration_of
 
 ABSENT = object()
 """What an instance has where it has nothing."""
@@ -181,12 +182,42 @@ class Interval(Maker):
         return type(value).__name__ == "Interval" and value.closed == (self.cls or value.closed)
 
 
+class Registered(Maker):
+    """A class of which :func:`register_type` says how it is made and read; its subclasses are other classes."""
+
+    def __init__(self, cls: Any) -> None:
+        super().__init__(cls)
+        registration = registration_of(cls)
+        if registration is None:
+            raise InvalidSignature(
+                f"the signature has the class `{cls.__module__}.{cls.__qualname__}`, and nothing has registered it",
+                code="signature.not-registered",
+                hint="call `model_envelope.register_type` in the module that defines the model, or in one that it "
+                "imports: it must run wherever the model is loaded",
+            )
+        self.registration = registration
+
+    def make(self, found: dict[str, Any]) -> Any:
+        """Make an instance as it was registered."""
+        return self.registration.made(found)
+
+    def read(self, value: Any, name: str) -> Any:
+        """Read one field as it was registered."""
+        return self.registration.held(value).get(name, ABSENT)
+
+    def admits(self, value: Any) -> bool:
+        """Admit instances of the class itself."""
+        return type(value) is self.cls
+
+
 _MAKERS: Mapping[s.Style, Callable[[Any], Maker]] = {
     s.Style.DICT: Plain,
     s.Style.DATACLASS: Dataclass,
     s.Style.ATTRS: Attrs,
     s.Style.PYDANTIC: Pydantic,
     s.Style.NAMEDTUPLE: Maker,
+    s.Style.OBJECT: Maker,
+    s.Style.REGISTERED: Registered,
 }
 
 
