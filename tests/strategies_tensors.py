@@ -269,14 +269,17 @@ TENSORS = (
 
 
 def _tensor_types(_inner: SearchStrategy[s.Type]) -> SearchStrategy[s.Tensor]:
-    def tensor(named: tuple[str, str | None], shape: list[int], odd: bool) -> s.Tensor:
+    def tensor(named: tuple[str, str | None], shape: list[int], odd: bool, axis: int) -> s.Tensor:
         # What has no value for "nothing" admits none.
         never = named[0].startswith(("int", "uint", "bool", "bytes")) and named[1] != "object"
         odd = odd and not never and named[1] != "<U4" and named[1] != "StringDType()"
-        free = (None, *shape[1:]) if shape else ()
-        return s.Tensor(named[0], free, 0 if shape else None, non_finite=odd, storage=named[1])
+        axis = min(axis, len(shape) - 1)
+        # Nested JSON arrays say nothing of what lies within an empty one.
+        free = tuple(None if at == axis else max(size, int(at < axis)) for at, size in enumerate(shape))
+        return s.Tensor(named[0], free, axis if shape else None, non_finite=odd, storage=named[1])
 
-    return st.builds(tensor, st.sampled_from(TENSORS), st.lists(st.integers(0, 2), max_size=3), st.booleans())
+    shapes = st.lists(st.integers(0, 2), max_size=3)
+    return st.builds(tensor, st.sampled_from(TENSORS), shapes, st.booleans(), st.sampled_from([0, 0, 1, 2]))
 
 
 def _tensor_values(kind: s.Tensor, _definitions: Definitions) -> SearchStrategy[Any]:

@@ -69,8 +69,73 @@ def test_a_random_method_is_sealed_as_one():
 
 
 def test_an_answer_that_is_not_one_a_row_has_its_own_shape():
-    found = examined(lambda x: x.mean(axis=0), np.ones((6, 3)))
+    found = examined(lambda x: np.cumsum(x.mean(axis=0)), np.ones((6, 3)))
+    assert found.method.parameters[0].type == s.Tensor("float64", (None, 3), batch=0)
     assert found.method.returns == s.Tensor("float64", (3,))
+    assert found.method.row_wise is s.Answer.NO
+
+
+WEIGHTS = np.array([1.0, -2.0, 0.5])
+CUBE = np.arange(4.0 * 5 * 3).reshape(4, 5, 3) % 7
+
+
+def of_features_by_samples(x):
+    return WEIGHTS @ x
+
+
+def of_fields_by_samples(x):
+    return {"sum": (WEIGHTS @ x).tolist(), "first": x[0].tolist()}
+
+
+def of_time_by_batch_by_feature(x):
+    return np.cumsum(x, axis=0)[-1] @ np.ones((3, 2))
+
+
+def at_each_time(x):
+    return np.cumsum(x, axis=0) @ np.ones((3, 2))
+
+
+@pytest.mark.parametrize(
+    ("function", "samples", "taken", "given"),
+    [
+        (of_features_by_samples, CUBE[:3, :, 0], ((3, None), 1), ((None,), 0)),
+        (lambda x: np.stack([WEIGHTS @ x, x[0]]), CUBE[:3, :, 0], ((3, None), 1), ((2, None), 1)),
+        (lambda x: np.linalg.norm(x, axis=0), CUBE[:3, :, 0], ((None, None), 1), ((None,), 0)),
+        (of_time_by_batch_by_feature, CUBE, ((None, None, 3), 1), ((None, 2), 0)),
+        (at_each_time, CUBE, ((None, 5, 3), 0), ((None, 5, 2), 0)),
+    ],
+    ids=["features by samples", "both so", "any features by samples", "time by batch by feature", "at each time"],
+)
+def test_the_axis_of_the_rows_is_found_by_asking(function, samples, taken, given):
+    found = examined(function, samples)
+    kind, returns = found.method.parameters[0].type, found.method.returns
+    assert ((kind.shape, kind.batch), (returns.shape, returns.batch)) == (taken, given)
+    assert found.method.row_wise is (s.Answer.YES if kind.batch or returns.batch else s.Answer.NO)
+
+
+def test_the_rows_that_are_sealed_are_along_their_axis():
+    found = examined(of_features_by_samples, CUBE[:3, :, 0])
+    body, answer = found.seal(2)
+    assert body == {"x": CUBE[:3, :2, 0].tolist()}
+    assert answer == (WEIGHTS @ CUBE[:3, :2, 0]).tolist()
+    fields = examined(of_fields_by_samples, CUBE[:3, :, 0])
+    assert fields.method.parameters[0].type.batch == 1
+    assert fields.method.row_wise is s.Answer.YES
+
+
+def test_two_arrays_of_features_by_samples_go_together():
+    def score(x: np.ndarray, y: np.ndarray, scale: float):
+        return (WEIGHTS @ x + y.sum(axis=0)) * scale
+
+    x, y = CUBE[:3, :, 0], CUBE[1:4, :, 1]
+    found = examined(score, {"x": x, "y": y, "scale": 2.0})
+    assert [parameter.type.batch for parameter in found.method.parameters[:2]] == [1, 1]
+    assert found.seal(1)[0] == {"x": x[:, :1].tolist(), "y": y[:, :1].tolist(), "scale": 2.0}
+
+
+def test_rows_of_the_first_axis_that_depend_on_each_other_stay_there():
+    found = examined(lambda x: x - x.mean(axis=0), CUBE[:, :, 0])
+    assert found.method.parameters[0].type == s.Tensor("float64", (None, 5), batch=0)
     assert found.method.row_wise is s.Answer.NO
 
 

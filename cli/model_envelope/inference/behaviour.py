@@ -67,17 +67,17 @@ def behaviour_of(asked: Asked, tolerance: s.Tolerance) -> Behaviour:
     batch, count = rows.batches(asked.arguments)
     row_wise, notes = s.Answer.UNKNOWN, tuple[str, ...]()
     if count is not None and count > 1:
-        kept, notes = _spread(count, asked.seconds)
-        apart = _apart_in_parts(asked, batch, kept, count, tolerance)
+        kept, notes = chosen_rows(count, asked.seconds)
+        apart = apart_in_parts(asked, batch, kept, count, tolerance)
         if apart is not None:
-            return Behaviour(s.Answer.YES, s.Answer.YES, _widened(tolerance, apart), notes)
+            return Behaviour(s.Answer.YES, s.Answer.YES, widened(tolerance, apart), notes)
         row_wise = s.Answer.NO
     if asked.answers_alike(tolerance):
         return Behaviour(row_wise, s.Answer.YES, tolerance, notes)
     return Behaviour(s.Answer.UNKNOWN, s.Answer.NO, s.Tolerance(s.Closeness.SHAPE), notes)
 
 
-def _apart_in_parts(
+def apart_in_parts(
     asked: Asked, batch: Mapping[str, Any], kept: list[int], count: int, tolerance: s.Tolerance
 ) -> float | None:
     """Ask the rows in parts and give how far, relatively, numbers are from what the whole was answered with.
@@ -147,14 +147,14 @@ def _largest(parts: list[float | None]) -> float | None:
     return found
 
 
-def _widened(tolerance: s.Tolerance, apart: float) -> s.Tolerance:
+def widened(tolerance: s.Tolerance, apart: float) -> s.Tolerance:
     """Widen a tolerance to ten times what was found, in powers of ten, so that chance seldom changes it."""
     if apart <= tolerance.rtol:
         return tolerance
     return replace(tolerance, rtol=float(f"1e{math.ceil(math.log10(apart)) + 1}"))
 
 
-def _spread(count: int, seconds: float) -> tuple[list[int], tuple[str, ...]]:
+def chosen_rows(count: int, seconds: float) -> tuple[list[int], tuple[str, ...]]:
     """Choose which rows are asked again, evenly, and say so where these are not all."""
     most = ROWS
     if seconds > SECONDS:

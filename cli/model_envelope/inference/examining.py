@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from model_envelope.inference import rows
-from model_envelope.inference.behaviour import Asked, behaviour_of, timed
+from model_envelope.inference.axes import Axes, find_axes
+from model_envelope.inference.behaviour import Asked, Behaviour, behaviour_of, timed
 from model_envelope.inference.knowledge import (
     CODE,
     Knowledge,
@@ -69,6 +70,7 @@ class Examined:
             )
         self.notes: tuple[str, ...] = ()
         self.observed: dict[str, Any] = {}
+        self.axes: Axes | None = None
 
     def _inputs(self, bound: Samples) -> Inputs:
         """Find the parameters; where annotation and sample disagree, say what the model knows in the same error."""
@@ -100,13 +102,40 @@ class Examined:
         self._observe(answer)
         if expected is not None:
             compare_with_given(self.name, encoded(returns, answer, self.definitions), expected, tolerance)
-        codec = MethodCodec(self.method, self.definitions)
-        found = behaviour_of(Asked(self.values, answer, self._call, codec.encode, seconds), tolerance)
+        found = self._behaviour(answer, seconds)
         self.notes = tuple(f"`{self.name}`: {note}" for note in found.notes)
         self.method = replace(
             self.method, row_wise=found.row_wise, deterministic=found.deterministic, tolerance=found.tolerance
         )
         return self.method
+
+    def _behaviour(self, answer: Any, seconds: float) -> Behaviour:
+        """Find out whether rows are independent, along the first axis or, of arrays, along another."""
+        asked = Asked(self.values, answer, self._call, MethodCodec(self.method, self.definitions).encode, seconds)
+        found = behaviour_of(asked, self.method.tolerance)
+        arrays = {parameter.name for parameter in self.parameters if isinstance(parameter.type, s.Tensor)}
+        if found.row_wise is not s.Answer.NO or not rows.batches(self.values)[0].keys() <= arrays:
+            return found
+        of_any_shape = replace(asked, encode=lambda given: encoded(type_of(given), given))
+        along = find_axes(of_any_shape, self.method.tolerance)
+        if along is None:
+            return found
+        self.axes, found = along
+        length = rows.count(self.values[next(iter(self.axes.arguments))]) or 0
+        self.parameters = tuple(self._along(parameter, length) for parameter in self.parameters)
+        returns = self.method.returns
+        if isinstance(returns, s.Tensor):
+            returns = self.axes.typed(returns, self.axes.answer, tuple(answer.shape), length)
+        self.method = replace(self.method, parameters=self.parameters, returns=returns)
+        return found
+
+    def _along(self, parameter: s.Parameter, length: int) -> s.Parameter:
+        """Give a parameter's array the axis of its rows."""
+        if self.axes is None or parameter.name not in self.axes.arguments or not isinstance(parameter.type, s.Tensor):
+            return parameter
+        shape = tuple(self.values[parameter.name].shape)
+        axis = self.axes.arguments[parameter.name]
+        return replace(parameter, type=self.axes.typed(parameter.type, axis, shape, length))
 
     def _first_answer(self) -> tuple[Any, float]:
         """Ask everything, and let the fitted model narrow the types of what it takes."""
@@ -142,7 +171,9 @@ class Examined:
         codec = MethodCodec(self.method, self.definitions)
         kept = dict(self.values)
         batch, count = rows.batches(self.values)
-        if most is not None and count is not None:
+        if most is not None and self.axes is not None:
+            kept = self.axes.kept(self.values, most)
+        elif most is not None and count is not None:
             # A list may be one argument with many items; only tables, series and arrays are cut.
             kept |= {
                 name: rows.take(value, range(min(most, count)))

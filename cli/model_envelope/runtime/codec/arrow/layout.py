@@ -40,7 +40,7 @@ def layout_of(kinds: Mapping[str, s.Type]) -> Layout:
 
 def _has_rows(kind: s.Type) -> bool:
     return isinstance(kind, s.Table | s.Series) or (
-        isinstance(kind, s.Tensor) and bool(kind.shape) and kind.layout is None
+        isinstance(kind, s.Tensor) and bool(kind.shape) and kind.layout is None and not kind.batch
     )
 
 

@@ -198,7 +198,18 @@ def build(values: list[Any], type_: Any, kind: s.Type) -> Any:
         indices = pa.array([places[value] for value in values], type=type_.index_type)
         dictionary = pa.array(known, type=type_.value_type)
         return pa.DictionaryArray.from_arrays(indices, dictionary, ordered=type_.ordered)
+    if pa.types.is_struct(type_) and any(value is None for value in values) and _has_dictionary(type_):
+        # pyarrow lets a missing struct point into its dictionaries, which may be empty.
+        items = [pa.array([value and value[one.name] for value in values], type=one.type) for one in type_]
+        missing = pa.array([value is None for value in values])
+        return pa.StructArray.from_arrays(items, fields=list(type_), mask=missing)
     return pa.array(values, type=type_)
+
+
+def _has_dictionary(struct: Any) -> bool:
+    import pyarrow as pa
+
+    return any(pa.types.is_dictionary(one.type) for one in struct)
 
 
 def _known(kind: s.Choice, type_: Any) -> list[Any]:
