@@ -1,0 +1,64 @@
+"""What the filter of dependencies means for the steps of packing: the lock, the proof, and what is noted down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from model_envelope.dependencies.graph import Package, closure, packages
+from model_envelope.dependencies.installed import Installed
+from model_envelope.dependencies.needs import Needs
+from model_envelope.dependencies.rooms import clean_room
+from model_envelope.foundation.lockfile import Lock
+from model_envelope.foundation.progress import Note, Report
+from model_envelope.runtime.errors import EnvelopeError
+
+
+def filter_lock(lock: Lock, left_out: Collection[str], report: Report) -> Lock:
+    """Take out of a lock what must not be in it although something requires it, and say what that was."""
+    gone = [pin.name for pin in lock.pins if pin.name in left_out]
+    if gone:
+        report(Note(f"left out of the lock, though required: {', '.join(dict.fromkeys(gone))}"))
+    return Lock(tuple(pin for pin in lock.pins if pin.name not in gone))
+
+
+def needed_packages(needs: Needs, installed: Installed) -> tuple[Package, ...]:
+    """Describe what the needs would bring along where nothing is locked, by what is installed here."""
+    roots = {item.name: item.version for item in needs.kept}
+    brought = closure(roots, installed, without=needs.left_out, as_of=needs.stand_ins).keys() - roots.keys()
+    versions = {name: installed.distributions[name].version for name in brought}
+    return packages(versions | roots, roots, [installed])
+
+
+def locked_packages(lock: Lock, needs: Needs, installed: Installed, *, room_of: Path | None) -> tuple[Package, ...]:
+    """Describe what a lock holds, by what is installed here.
+
+    What is not installed here is looked for in the clean room of the interpreter ``room_of``, where one was made.
+    """
+    roots = [item.name for item in needs.kept]
+    found = packages(lock.versions(), roots, [installed])
+    if room_of is None or all(item.requires is not None for item in found):
+        return found
+    folder = clean_room(lock, python=room_of).folder
+    room = Installed.read([str(path) for path in sorted(folder.glob("environment/lib/*/site-packages"))])
+    return packages(lock.versions(), roots, [installed, room])
+
+
+def advise(error: EnvelopeError, needs: Needs, installed: Installed) -> None:
+    """Add to the hint of an error how to undo what the filter did, where that may be the cause."""
+    said = str(error)
+    advice = [
+        f"`--keep {old}` takes back that {new} stands in its place, `--replace {old}={new}==VERSION` names a version"
+        for old, new in needs.replaced.items()
+        if re.search(rf"(?<![\w-]){re.escape(new)}(?![\w-])", said)
+    ]
+    reasons = {item.name: item.reason for item in needs.dropped}
+    for module in dict.fromkeys(re.findall(r"No module named '([\w.]+)'", said)):
+        for owner in installed.owners(module):
+            if owner in needs.left_out:
+                advice.append(f"`{owner}` was left out ({reasons[owner]}): take that back")
+            elif owner in reasons:
+                advice.append(f"`{owner}` was left out ({reasons[owner]}): `--keep {owner}` keeps it")
+    if advice:
+        error.hint = "; ".join([*advice, *([error.hint] if error.hint else [])])
