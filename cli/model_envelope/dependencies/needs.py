@@ -278,8 +278,8 @@ def _choose(
         told = tuple(dict.fromkeys(item.source for item in evidence))
         drop = rules.dropping(key)
         if drop and drop.asked:
-            continue
-        if drop and all(item.weak for item in evidence):
+            reasons[key] = f"{drop.reason}, though {told[0]}"
+        elif drop and all(item.weak for item in evidence):
             reasons[key] = f"{drop.reason}, and local code can do without it ({told[0]})"
         elif rule := rules.replacing(key):
             replaced[key] = rule.replacement
@@ -295,7 +295,7 @@ def _choose(
     for item in replacements:
         # What takes a place may be needed for itself too: all reasons count, and the version of the replacement.
         before = kept[item.name].reasons if item.name in kept else ()
-        kept[item.name] = replace(item, reasons=(*before, *item.reasons))
+        kept[item.name] = replace(item, reasons=tuple(dict.fromkeys((*before, *item.reasons))))
     return kept, reasons, replaced
 
 

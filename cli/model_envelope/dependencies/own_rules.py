@@ -108,7 +108,7 @@ def with_shipped(wishes: Sequence[Wish], installed: Installed) -> Rules:
         found = installed.distributions.get(wish.name)
         if wish.action == "keep" and (found is None or found.editable):
             there = "an editable install, whose code travels with the model where it is used" if found else "nothing"
-            close = () if found else difflib.get_close_matches(wish.name, installed.distributions, n=1)
+            close = () if found else difflib.get_close_matches(wish.name, installed.distributions, n=1, cutoff=0.75)
             meant = "".join(f" (did you mean `{name}`?)" for name in close)
             expected = f"a distribution of the packing environment{meant}"
             problems.add(str(wish), there, expected, "rules.not-installed")
@@ -131,7 +131,7 @@ def idle(wishes: Sequence[Wish], installed: Installed) -> tuple[str, ...]:
     found = []
     for wish in wishes:
         if not wish.configured and wish.name not in installed.distributions:
-            close = difflib.get_close_matches(wish.name, installed.distributions, n=1)
+            close = difflib.get_close_matches(wish.name, installed.distributions, n=1, cutoff=0.75)
             meant = "".join(f"; did you mean `{name}`?" for name in close)
             found.append(f"`{wish}`: no {wish.name} is installed{meant}")
     return tuple(found)

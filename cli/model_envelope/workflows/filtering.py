@@ -46,19 +46,19 @@ def locked_packages(lock: Lock, needs: Needs, installed: Installed, *, room_of: 
 
 
 def advise(error: EnvelopeError, needs: Needs, installed: Installed) -> None:
-    """Add to the hint of an error how to undo what the filter did, where that may be the cause."""
+    """Say in the hint of an error how to undo what the filter did, where that may be the cause."""
     said = str(error)
-    advice = [
-        f"`--keep {old}` takes back that {new} stands in its place, `--replace {old}={new}==VERSION` names a version"
-        for old, new in needs.replaced.items()
-        if re.search(rf"(?<![\w-]){re.escape(new)}(?![\w-])", said)
-    ]
     reasons = {item.name: item.reason for item in needs.dropped}
-    for module in dict.fromkeys(re.findall(r"No module named '([\w.]+)'", said)):
-        for owner in installed.owners(module):
-            if owner in needs.left_out:
-                advice.append(f"`{owner}` was left out ({reasons[owner]}): take that back")
-            elif owner in reasons:
-                advice.append(f"`{owner}` was left out ({reasons[owner]}): `--keep {owner}` keeps it")
-    if advice:
-        error.hint = "; ".join([*advice, *([error.hint] if error.hint else [])])
+    missing = dict.fromkeys(re.findall(r"No module named '([\w.]+)'", said))
+    gone = [owner for module in missing for owner in installed.owners(module) if owner in reasons]
+    if gone:
+        error.hint = "; ".join(
+            f"`{name}` was left out ({reasons[name]})"
+            + (", and the model needs it" if name in needs.left_out else f": `--keep {name}` takes it along")
+            for name in gone
+        )
+    for old, new in needs.replaced.items():
+        if re.search(rf"(?<![\w-]){re.escape(new)}(?![\w-])", said):
+            back = f"`{new}` stands in the place of `{old}`: `--keep {old}` takes that back, "
+            version = f"`--replace {old}={new}==VERSION` names a version"
+            error.hint = back + version + (f"; {error.hint}" if error.hint else "")
