@@ -184,8 +184,8 @@ def test_own_rules_stand_before_the_shipped_ones(environment, tmp_path):
 def test_a_slip_of_the_pen_is_told(environment, project):
     environment.install("scipy")
     folder = project("[tool.envelope]\ndrop = ['not-here']\n")
-    read = _read(Asked(drop=("scypi", "scipy"), replace=(("nothing", "numpy"),)), folder)
+    read = _read(Asked(drop=("scippy", "scipy"), replace=(("nothing", "numpy"),)), folder)
     assert idle(read, environment.read()) == (
-        "`--drop scypi`: no scypi is installed; did you mean `scipy`?",
+        "`--drop scippy`: no scippy is installed; did you mean `scipy`?",
         "`--replace nothing=numpy`: no nothing is installed",
     )

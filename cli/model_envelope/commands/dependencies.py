@@ -36,7 +36,7 @@ def _text(result: workflow.DependenciesResult, *, everything: bool) -> Iterator[
     yield Text.assemble((result.name, "bold"), "  ", (result.digest[:12], "yellow"))
     yield _summary(result)
     if not result.locked:
-        yield "not locked: `envelope lock` does it; what comes along is that of the packing environment"
+        yield Text("not locked: `envelope lock` does it; what comes along is that of the packing environment")
     yield ""
     yield from _trees(result, everything=everything)
     if result.local:

@@ -109,7 +109,8 @@ def pack(
 def _replacements(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Read `OLD=NEW`, where the new name may carry a version (`OLD=NEW==1.2`)."""
     found = tuple(word.partition("=")[::2] for word in words)
-    if wrong := [word for word, (old, new) in zip(words, found, strict=True) if not old.strip() or not new.strip("= ")]:
+    split = zip(words, found, strict=True)
+    if wrong := [word for word, (old, new) in split if not old.strip() or not new or new.startswith("=")]:
         raise Misuse(
             f"found {', '.join(f'`{word}`' for word in wrong)}, expected OLD=NEW",
             code="usage.pair",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -94,8 +94,10 @@ def packages(
     )
 
 
-def _required(distribution: Distribution, extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
-    """Give what a distribution requires here when it is asked for with these extras."""
+@cache
+def _required(distribution: Distribution, extras: frozenset[str]) -> tuple[tuple[str, frozenset[str]], ...]:
+    """Give what a distribution requires here when it is asked for with these extras: names, and extras of those."""
+    found: list[tuple[str, frozenset[str]]] = []
     for line in distribution.requires:
         try:
             requirement = Requirement(line)
@@ -105,7 +107,8 @@ def _required(distribution: Distribution, extras: frozenset[str]) -> Iterator[tu
         if marker is None or any(
             marker.evaluate({**_environment(), "extra": extra}) for extra in ("", *sorted(extras))
         ):
-            yield canonicalize_name(requirement.name), frozenset(requirement.extras)
+            found.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
+    return tuple(found)
 
 
 def _same(first: str, second: str) -> bool:
