@@ -82,7 +82,7 @@ def test_a_tree_for_people(cli, packed):
         "\n"
         "not known     the size of delta, zeta: not installed in that version when it was packed, or without a record\n"
         "\n"
-        "left out of the packing environment: 201 packages (`--all` names each)\n"
+        "left out: 201 packages (`--all` names each)\n"
         "  asked for: --drop, though alpha requires it\n"
         "    sphinx\n"
         "  not used by the model\n"

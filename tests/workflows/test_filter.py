@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 import model_envelope as me
+from model_envelope.dependencies.needs import Dropped
 from model_envelope.foundation.errors import InvalidInput, Unsolvable
+from model_envelope.foundation.lockfile import Lock, Pin
 from model_envelope.foundation.progress import Note
 from model_envelope.runtime.errors import ModelFailed
 from model_envelope.workflows.dependencies import dependencies
+from model_envelope.workflows.filtering import filter_lock
 from model_envelope.workflows.lock import lock
 from model_envelope.workflows.pack import Asked, Label, SampleFile, pack
 
@@ -187,6 +190,16 @@ def test_credentials_never_enter_an_envelope(tmp_path, monkeypatch, envelope):
     done = envelope("dependencies", result.path, "--all")
     assert "ours 1.0" in done.stdout
     assert "hunter22" not in done.stdout + done.stderr
+
+
+def test_what_a_lock_would_bring_though_it_is_not_installed_here_is_told_too():
+    said = []
+    pins = (Pin("boost", "3.0", ("sha256:" + "0" * 64,)), Pin("nccl", "2.21", ("sha256:" + "1" * 64,)))
+    left_out = {"nccl": "asked for: --drop", "elsewhere": "asked for: --drop"}
+    filtered, gone = filter_lock(Lock(pins), left_out, said.append)
+    assert filtered == Lock(pins[:1])
+    assert gone == (Dropped("nccl", "2.21", "asked for: --drop"),)
+    assert said == [Note("left out of the lock, though required: nccl")]
 
 
 @pytest.mark.network

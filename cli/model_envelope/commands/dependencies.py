@@ -22,8 +22,8 @@ def dependencies(
 ) -> None:
     """Say which packages an envelope holds, and why.
 
-    Below each direct need stands where it is seen, and what comes along with it; then, by reason, what was left out of
-    the packing environment. Sizes are those of the installed files, without bytecode.
+    Below each direct need stands where it is seen, and what comes along with it; then, by reason, what was left out.
+    Sizes are those of the installed files, without bytecode.
     """
     with command("dependencies", json=json) as out:
         result = workflow.dependencies(envelope)
@@ -105,7 +105,7 @@ def _left_out(result: workflow.DependenciesResult, *, everything: bool) -> Itera
     for item in result.left_out:
         reasons[item.reason].append(f"{item.name} {item.version}" if everything else item.name)
     more = "" if everything else " (`--all` names each)"
-    yield Text(f"left out of the packing environment: {_count(len(result.left_out), 'package')}{more}", "bold")
+    yield Text(f"left out: {_count(len(result.left_out), 'package')}{more}", "bold")
     # What is rare was decided; the long list of what nobody uses comes last.
     for reason, names in sorted(reasons.items(), key=lambda group: (len(group[1]), group[0])):
         yield _indented(reason, 2)

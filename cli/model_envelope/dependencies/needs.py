@@ -64,16 +64,16 @@ class Dropped:
 class Needs:
     """Direct needs, everything else that is installed, and local code; each sorted by name.
 
-    ``replaced`` says what stands in the place of what. ``left_out`` is what must not be locked, whoever requires it:
-    what was replaced, what the user asks to drop, and what only these require. ``stand_ins`` names, for a kept one that
-    is not installed, the one whose requirements are taken for its own.
+    ``replaced`` says what stands in the place of what. ``left_out`` gives reasons for what must not be locked, whoever
+    requires it: what was replaced, what the user asks to drop, and what only these require. ``stand_ins`` names, for a
+    kept one that is not installed, the one whose requirements are taken for its own.
     """
 
     kept: tuple[Kept, ...]
     dropped: tuple[Dropped, ...]
     local: tuple[LocalModule, ...]
     replaced: Mapping[str, str] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
     stand_ins: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -82,10 +82,11 @@ class Needs:
         lines = (f"{kept.name}=={kept.version}" if kept.version else kept.name + kept.specifier for kept in self.kept)
         return "".join(f"{line}\n" for line in lines).encode()
 
-    def locked(self, versions: Mapping[str, str]) -> Needs:
-        """Give the needs with the versions that the lock found for those that had none."""
+    def locked(self, versions: Mapping[str, str], gone: Iterable[Dropped] = ()) -> Needs:
+        """Give the needs with the versions that a lock found for those that had none, and what it had to leave out."""
         kept = (replace(item, version=item.version or versions.get(item.name, "")) for item in self.kept)
-        return replace(self, kept=tuple(kept))
+        dropped = {item.name: item for item in (*gone, *self.dropped)}
+        return replace(self, kept=tuple(kept), dropped=tuple(dropped[name] for name in sorted(dropped)))
 
 
 @dataclass
@@ -224,22 +225,25 @@ def _follow_local_code(start: Sequence[LocalFile], installed: Installed, code: L
 def _decide(findings: _Findings, loaded_modules: Mapping[str, str | None], installed: Installed, rules: Rules) -> Needs:
     _refuse_to_drop(findings, installed, rules)
     kept, reasons, replaced = _choose(findings, installed, rules)
-    left_out = (rules.unwanted | replaced.keys()) - kept.keys()
+    left_out = {name: drop.reason for name in rules.unwanted if (drop := rules.dropping(name))}
+    for old, new in replaced.items():
+        if (rule := rules.replacing(old)) and old not in kept:
+            left_out[old] = f"replaced by {new}: {rule.reason}"
     stand_ins = {new: old for old, new in replaced.items() if new not in installed.distributions}
     requiring = brought_along(kept, installed, as_of=stand_ins)
     brought = brought_along(kept, installed, without=left_out, as_of=stand_ins)
-    orphans = requiring.keys() - brought.keys() - left_out - kept.keys()
+    orphans = requiring.keys() - brought.keys() - left_out.keys() - kept.keys()
+    left_out |= dict.fromkeys(orphans, "only what is left out requires it")
     imported = {owner for module in loaded_modules for owner in installed.owners(module)}
     carried = {module.path for module in findings.local}
     for key, distribution in installed.distributions.items():
         if key in kept or key in reasons:
             continue
         drop = rules.dropping(key)
-        if key in replaced:
-            rule = rules.replacing(key)
-            reasons[key] = f"replaced by {replaced[key]}" + (f": {rule.reason}" if rule else "")
-        elif drop and drop.asked:
+        if drop and drop.asked:
             reasons[key] = drop.reason + (f", though {requiring[key]} requires it" if key in requiring else "")
+        elif key in left_out:
+            reasons[key] = left_out[key]
         elif key == _SELF:
             reasons[key] = "packs the model; the model does not use it"
         elif distribution.editable:
@@ -247,8 +251,6 @@ def _decide(findings: _Findings, loaded_modules: Mapping[str, str | None], insta
             reasons[key] = "its code travels with the model" if used else "not used by the model"
         elif key in brought:
             reasons[key] = f"comes with {brought[key]}"
-        elif key in orphans:
-            reasons[key] = "only what is left out requires it"
         elif key in imported:
             reasons[key] = (
                 "was imported, but no kept distribution requires it and neither the pickle nor local code uses it"
@@ -261,7 +263,7 @@ def _decide(findings: _Findings, loaded_modules: Mapping[str, str | None], insta
         dropped=tuple(item for item in dropped if item.name not in kept),
         local=tuple(sorted(findings.local)),
         replaced=replaced,
-        left_out=tuple(sorted(left_out | orphans)),
+        left_out={name: left_out[name] for name in sorted(left_out)},
         stand_ins=stand_ins,
     )
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 
 from model_envelope.dependencies.graph import Package, closure, packages
 from model_envelope.dependencies.installed import Installed
-from model_envelope.dependencies.needs import Needs
+from model_envelope.dependencies.needs import Dropped, Needs
 from model_envelope.dependencies.rooms import clean_room
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Note, Report
 from model_envelope.runtime.errors import EnvelopeError
 
 
-def filter_lock(lock: Lock, left_out: Collection[str], report: Report) -> Lock:
-    """Take out of a lock what must not be in it although something requires it, and say what that was."""
-    gone = [pin.name for pin in lock.pins if pin.name in left_out]
+def filter_lock(lock: Lock, left_out: Mapping[str, str], report: Report) -> tuple[Lock, tuple[Dropped, ...]]:
+    """Take out of a lock what must not be in it although something requires it; say what that was, and give it."""
+    gone = tuple(Dropped(pin.name, pin.version, left_out[pin.name]) for pin in lock.pins if pin.name in left_out)
     if gone:
-        report(Note(f"left out of the lock, though required: {', '.join(dict.fromkeys(gone))}"))
-    return Lock(tuple(pin for pin in lock.pins if pin.name not in gone))
+        named = ", ".join(dict.fromkeys(item.name for item in gone))
+        report(Note(f"left out of the lock, though required: {named}"))
+    return Lock(tuple(pin for pin in lock.pins if pin.name not in left_out)), gone
 
 
 def needed_packages(needs: Needs, installed: Installed) -> tuple[Package, ...]:

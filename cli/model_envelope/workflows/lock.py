@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.interpreter import describe
+from model_envelope.dependencies.needs import Dropped
 from model_envelope.dependencies.resolvers import LockRequest, choose
 from model_envelope.foundation.errors import Answered, InvalidInput
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
@@ -72,7 +75,7 @@ def lock(
             index=IndexSettings.from_environment(),
         )
     )
-    locked = filter_lock(locked, witness.get("left_out", ()), report)
+    locked, gone = filter_lock(locked, witness.get("left_out", {}), report)
     report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes ({chosen.name})"))
     target = into or files.path.parent
     ledger = read_ledger(files.path)
@@ -91,12 +94,24 @@ def lock(
             draft,
             target,
             name=files.description.name,
-            provenance={**witness, "previous": files.digest, "resolver": chosen.name, "proven": proven},
+            provenance={
+                **witness,
+                **_dropped(witness, gone),
+                "previous": files.digest,
+                "resolver": chosen.name,
+                "proven": proven,
+            },
             tags=ledger.tags,
             metrics=ledger.metrics,
         )
     report(Done("seal", f"Sealed {sealed.path.name}"))
     return LockResult(sealed.path, sealed.digest, files.digest, len(locked.pins), proven)
+
+
+def _dropped(witness: Mapping[str, Any], gone: Sequence[Dropped]) -> dict[str, Any]:
+    """Give what was dropped when the envelope was packed, and what the lock had to leave out beside."""
+    noted = {item["name"]: item for item in (*map(asdict, gone), *witness.get("dropped", ()))}
+    return {"dropped": [noted[name] for name in sorted(noted)]} if noted else {}
 
 
 def _same_series(files: EnvelopeFiles, interpreter: Path) -> None:

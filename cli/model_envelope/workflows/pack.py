@@ -126,8 +126,7 @@ def pack(
         _write(draft, model, scan, found, needs, installed, checked, main)
         resolver = None
         if lock:
-            resolver, locked = _lock(draft, needs, installed, interpreter, report)
-            needs = needs.locked(locked.versions())
+            resolver, locked, needs = _lock(draft, needs, installed, interpreter, report)
             if prove:
                 _prove(draft, locked, interpreter, needs, installed, report)
             inside = locked_packages(locked, needs, installed, room_of=interpreter if prove else None)
@@ -271,7 +270,9 @@ def _write(
         draft.copy(f"attachments/{path.name}", path)
 
 
-def _lock(draft: Draft, needs: Needs, installed: Installed, interpreter: Path, report: Report) -> tuple[str, Lock]:
+def _lock(
+    draft: Draft, needs: Needs, installed: Installed, interpreter: Path, report: Report
+) -> tuple[str, Lock, Needs]:
     resolver = choose()
     report(Started("lock", f"Locking with {resolver.name}"))
     request = LockRequest(
@@ -286,10 +287,10 @@ def _lock(draft: Draft, needs: Needs, installed: Installed, interpreter: Path, r
     except EnvelopeError as error:
         advise(error, needs, installed)
         raise
-    locked = filter_lock(found, needs.left_out, report)
+    locked, gone = filter_lock(found, needs.left_out, report)
     draft.write("env/requirements.lock", locked.to_bytes())
     report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes ({resolver.name})"))
-    return resolver.name, locked
+    return resolver.name, locked, needs.locked(locked.versions(), gone)
 
 
 def _prove(draft: Draft, lock: Lock, interpreter: Path, needs: Needs, installed: Installed, report: Report) -> None:

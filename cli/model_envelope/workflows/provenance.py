@@ -57,7 +57,7 @@ def describe_packing(
         "installed": dict(sorted(installed.items())),
         "kept": [asdict(item) for item in needs.kept],
         "dropped": [asdict(item) for item in needs.dropped],
-        "left_out": list(needs.left_out),
+        "left_out": dict(needs.left_out),
         "packages": [asdict(item) for item in packages],
         "local": [item.name for item in needs.local],
         "resolver": resolver,
