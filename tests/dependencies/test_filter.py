@@ -141,3 +141,8 @@ def test_what_only_comes_along_is_replaced_too_where_it_is_asked_for(crowd, tmp_
     )
     assert list(found.left_out) == ["opencv-python"]
     assert found.replaced == {"opencv-python": "opencv-python-headless"}
+
+
+def test_a_shipped_replacement_that_is_to_be_dropped_is_not_made(crowd, tmp_path):
+    found = needs(crowd, tmp_path, "cv2.Net", drop=["opencv-python-headless"])
+    assert found.requirements == b"numpy==2.1.0\nopencv-python==4.10\n"

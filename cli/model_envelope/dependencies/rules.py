@@ -113,9 +113,9 @@ class Rules:
         return found if isinstance(found, Drop) else None
 
     def replacing(self, distribution: str) -> Replace | None:
-        """Give the rule that replaces a distribution, where no earlier one decides otherwise."""
+        """Give the rule that replaces a distribution, where no earlier one decides otherwise or drops the new one."""
         found = self._first(distribution)
-        return found if isinstance(found, Replace) else None
+        return found if isinstance(found, Replace) and found.replacement not in self.unwanted else None
 
     def keeping(self, modules: Iterable[str]) -> tuple[Keep, ...]:
         """Give the rules that keep something, always or because of the modules that the pickle names."""
