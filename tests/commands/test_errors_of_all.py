@@ -12,6 +12,7 @@ NOWHERE = {
     "inspect": ["nowhere.pkl"],
     "show": ["nowhere"],
     "signature": ["nowhere"],
+    "dependencies": ["nowhere"],
     "diff": ["nowhere", "nowhere"],
     "verify": ["nowhere"],
     "tag": ["nowhere", "a=b"],

@@ -141,3 +141,14 @@ def test_a_module_loaded_under_another_name_is_known_by_its_file(tmp_path):
     assert installed.real_name("_loss", str(extension)) == "kit._loss._loss"
     assert installed.real_name("kit", str(package / "kit" / "__init__.py")) == "kit"
     assert installed.real_name("mine", str(tmp_path / "mine.py")) == "mine"
+
+
+def test_the_size_of_a_distribution_is_that_of_its_files_without_bytecode(environment):
+    info = environment.install("sized", files={"sized/__init__.py": "x" * 100, "sized/data.bin": "x" * 50})
+    (info / "RECORD").write_text(
+        "sized/__init__.py,sha256=abc,100\nsized/data.bin,,\nsized/gone.txt,,\nsized/__pycache__/__init__.pyc,,999\n"
+    )
+    environment.install("unrecorded", record=False)
+    found = environment.read().distributions
+    assert found["sized"].size == 150
+    assert found["unrecorded"].size is None

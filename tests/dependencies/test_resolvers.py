@@ -84,6 +84,14 @@ def test_the_same_request_twice_gives_the_same_bytes(resolver, wheelhouse):
 
 
 @every_resolver
+def test_a_need_that_names_its_versions_is_not_held_to_the_one_of_the_environment(resolver, wheelhouse):
+    for version in ("1.0", "1.5", "2.0"):
+        wheelhouse.add("thing", version)
+    asked = request(["thing<2,>=1.2"], {"thing": "1.0"}, index=wheelhouse.index)
+    assert resolver.lock(asked).versions() == {"thing": "1.5"}
+
+
+@every_resolver
 def test_says_which_version_is_gone(resolver, wheelhouse):
     wheelhouse.add("thing", "2.0")
     with pytest.raises(Unsolvable) as caught:

@@ -1,12 +1,12 @@
 import json as json_format
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from model_envelope.commands.options import Json, numbers, pairs
-from model_envelope.commands.output import Line, command
+from model_envelope.commands.output import Line, Misuse, command
 from model_envelope.workflows import pack as workflow
 
 
@@ -41,6 +41,18 @@ def pack(
     metric: Annotated[list[str] | None, typer.Option(metavar="NAME=NUMBER", help="A metric.")] = None,
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A hyperparameter.")] = None,
     attach: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A file to seal beside the model.")] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="PACKAGE", help="Keep a package that is installed here.")
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="PACKAGE", help="Leave a package out, though something requires it.")
+    ] = None,
+    replace: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD=NEW", help="Take another package in its place; NEW may name its version, `NEW==1.2`."
+        ),
+    ] = None,
     sample_rows: Annotated[int, typer.Option(metavar="N", help="How many sample rows are sealed.")] = 5,
     no_samples: Annotated[bool, typer.Option("--no-samples", help="Seal no samples.")] = False,
     python: Annotated[
@@ -63,6 +75,9 @@ def pack(
     Finds the signature, the packages and the local code by loading the model in a child process and asking it the
     samples; locks the packages, proves them in a clean room, and prints the path of the sealed envelope. Nothing
     appears unless everything went well. With `--no-lock` and `--no-proof` nothing needs a network.
+
+    `keep`, `drop` and `replace` may also stand in [tool.envelope] of the project's pyproject.toml; `envelope
+    dependencies` says what came of it.
     """
     with command("pack", json=json) as out:
         result = workflow.pack(
@@ -81,6 +96,7 @@ def pack(
             python=python,
             rows=sample_rows,
             columns=column or (),
+            asked=workflow.Asked(tuple(keep or ()), tuple(drop or ()), _replacements(replace or ())),
             keep_samples=not no_samples,
             lock=not no_lock,
             prove=not no_proof,
@@ -88,6 +104,19 @@ def pack(
             report=out.report,
         )
         out.finish(result, text=_text)
+
+
+def _replacements(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Read `OLD=NEW`, where the new name may carry a version (`OLD=NEW==1.2`)."""
+    found = tuple(word.partition("=")[::2] for word in words)
+    split = zip(words, found, strict=True)
+    if wrong := [word for word, (old, new) in split if not old.strip() or not new or new.startswith("=")]:
+        raise Misuse(
+            f"found {', '.join(f'`{word}`' for word in wrong)}, expected OLD=NEW",
+            code="usage.pair",
+            hint="write it as `opencv-python=opencv-python-headless`",
+        )
+    return found
 
 
 def _value(text: str) -> bool | int | float | str | None:

@@ -25,6 +25,7 @@ VERBS = {
     "inspect": Verb("Look", "Say what a pickle would load, without running it."),
     "show": Verb("Look", "Show what an envelope is, takes and gives."),
     "signature": Verb("Look", "Write a signature, as a tree or as others spell it."),
+    "dependencies": Verb("Look", "Say which packages an envelope holds, and why."),
     "diff": Verb("Look", "Say whether a new envelope can replace an old one."),
     "verify": Verb("Look", "Check that an envelope is what was sealed."),
     "tag": Verb("Note down", "Add tags to an envelope."),

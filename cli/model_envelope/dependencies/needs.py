@@ -8,16 +8,13 @@ is left out; each with a reason.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from packaging.markers import default_environment
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-
+from model_envelope.dependencies.graph import brought_along
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.local_code import LocalCode, LocalFile, LocalModule, follow
-from model_envelope.dependencies.rules import Rules, shipped_rules
+from model_envelope.dependencies.rules import Replace, Rules, shipped_rules
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.runtime.errors import Problems
 
@@ -31,21 +28,27 @@ _SELF = "model-envelope"
 class Evidence:
     """A module that is needed, and where that is seen, for people: ``pickle: sklearn.pipeline.Pipeline``.
 
-    ``weak`` says that the code can do without it: it is imported inside a function, or under a ``try``.
+    ``weak`` says that the code can do without it: it is imported inside a function, or under a ``try``. ``certain``
+    says that nothing can: the pickle itself names it, or the signature's values are made by it.
     """
 
     module: str
     source: str
     weak: bool = False
+    certain: bool = False
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A distribution that is a direct need, and all the reasons for it."""
+    """A distribution that is a direct need, and all the reasons for it.
+
+    ``version`` is empty where the lock is to find one, within ``specifier``.
+    """
 
     name: str
     version: str
     reasons: tuple[str, ...]
+    specifier: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,31 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Needs:
-    """Direct needs, everything else that is installed, and local code; each sorted by name."""
+    """Direct needs, everything else that is installed, and local code; each sorted by name.
+
+    ``replaced`` says what stands in the place of what. ``left_out`` gives reasons for what must not be locked, whoever
+    requires it: what was replaced, what the user asks to drop, and what only these require. ``stand_ins`` names, for a
+    kept one that is not installed, the one whose requirements are taken for its own.
+    """
 
     kept: tuple[Kept, ...]
     dropped: tuple[Dropped, ...]
     local: tuple[LocalModule, ...]
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def requirements(self) -> bytes:
         """The direct needs as a requirements file: a line each, nothing else, as it is part of what is sealed."""
-        return "".join(f"{kept.name}=={kept.version}\n" for kept in self.kept).encode()
+        lines = (f"{kept.name}=={kept.version}" if kept.version else kept.name + kept.specifier for kept in self.kept)
+        return "".join(f"{line}\n" for line in lines).encode()
+
+    def locked(self, versions: Mapping[str, str], gone: Iterable[Dropped] = ()) -> Needs:
+        """Give the needs with the versions that a lock found for those that had none, and what it had to leave out."""
+        kept = (replace(item, version=item.version or versions.get(item.name, "")) for item in self.kept)
+        dropped = {item.name: item for item in (*gone, *self.dropped)}
+        return replace(self, kept=tuple(kept), dropped=tuple(dropped[name] for name in sorted(dropped)))
 
 
 @dataclass
@@ -102,9 +120,10 @@ def find_needs(
     where it is dotted or a module of that name was loaded.
 
     Raises :class:`InvalidInput` (``needs.unknown-module``, with all of them) where something that the pickle or the
-    signature names belongs to no distribution, is not Python's own, and is in none of the local folders.
+    signature names belongs to no distribution, is not Python's own, and is in none of the local folders; and
+    (``rules.needed``) where the user asks to drop what the model cannot be loaded without.
     """
-    filters = shipped_rules() if rules is None else rules
+    filters = shipped_rules().here(installed.distributions) if rules is None else rules
     real = {module: installed.real_name(module, file) for module, file in loaded_modules.items()}
     scan_globals = [(real.get(module, module), name) for module, name in scan_globals]
     loaded_modules = {real[module]: file for module, file in loaded_modules.items()}
@@ -122,7 +141,7 @@ def find_needs(
     _follow_local_code(start, installed, code, findings)
     for rule in filters.keeping(module for module, _ in named):
         if rule.distribution in installed.distributions:
-            findings.add((rule.distribution,), Evidence(rule.when, f"rule: {rule.reason}"))
+            findings.add((rule.distribution,), Evidence(rule.when, rule.told))
     return _decide(findings, loaded_modules, installed, filters)
 
 
@@ -158,7 +177,7 @@ def _first_hand(
                 found = f"code that lies in no file of its own (`{local.path}`)"
                 problems.add(source, found, "a module in a folder", "needs.unknown-module")
         elif owners := installed.owners(module):
-            findings.add(owners, Evidence(module, source))
+            findings.add(owners, Evidence(module, source, certain=True))
         else:
             found = f"no module `{module}` here"
             problems.add(source, found, "one of an installed distribution or local code", "needs.unknown-module")
@@ -204,28 +223,28 @@ def _follow_local_code(start: Sequence[LocalFile], installed: Installed, code: L
 
 
 def _decide(findings: _Findings, loaded_modules: Mapping[str, str | None], installed: Installed, rules: Rules) -> Needs:
-    kept: dict[str, Kept] = {}
-    reasons: dict[str, str] = {}
-    for key, evidence in sorted(findings.by_distribution.items()):
-        distribution = installed.distributions[key]
-        told = tuple(dict.fromkeys(item.source for item in evidence))
-        drop = rules.dropping(key)
-        if drop and all(item.weak for item in evidence):
-            reasons[key] = f"{drop.reason}, and local code can do without it ({told[0]})"
-            continue
-        name = key
-        if replace := rules.replacing(key):
-            name = replace.replacement
-            reasons[key] = f"replaced by {name}: {replace.reason}"
-            told = (*told, f"instead of {key}: {replace.reason}")
-        kept[name] = Kept(name, distribution.version, told)
-    brought = _brought_along(kept, installed)
+    _refuse_to_drop(findings, installed, rules)
+    kept, reasons, replaced = _choose(findings, installed, rules)
+    left_out = {name: drop.reason for name in rules.unwanted if (drop := rules.dropping(name))}
+    for old, new in replaced.items():
+        if (rule := rules.replacing(old)) and old not in kept:
+            left_out[old] = f"replaced by {new}: {rule.reason}"
+    stand_ins = {new: old for old, new in replaced.items() if new not in installed.distributions}
+    requiring = brought_along(kept, installed, as_of=stand_ins)
+    brought = brought_along(kept, installed, without=left_out, as_of=stand_ins)
+    orphans = requiring.keys() - brought.keys() - left_out.keys() - kept.keys()
+    left_out |= dict.fromkeys(orphans, "only what is left out requires it")
     imported = {owner for module in loaded_modules for owner in installed.owners(module)}
     carried = {module.path for module in findings.local}
     for key, distribution in installed.distributions.items():
         if key in kept or key in reasons:
             continue
-        if key == _SELF:
+        drop = rules.dropping(key)
+        if drop and drop.asked:
+            reasons[key] = drop.reason + (f", though {requiring[key]} requires it" if key in requiring else "")
+        elif key in left_out:
+            reasons[key] = left_out[key]
+        elif key == _SELF:
             reasons[key] = "packs the model; the model does not use it"
         elif distribution.editable:
             used = any(distribution.project in path.parents for path in carried)
@@ -237,45 +256,75 @@ def _decide(findings: _Findings, loaded_modules: Mapping[str, str | None], insta
                 "was imported, but no kept distribution requires it and neither the pickle nor local code uses it"
             )
         else:
-            drop = rules.dropping(key)
             reasons[key] = f"not used by the model ({drop.reason})" if drop else "not used by the model"
     dropped = (Dropped(key, installed.distributions[key].version, reason) for key, reason in sorted(reasons.items()))
     return Needs(
         kept=tuple(kept[name] for name in sorted(kept)),
         dropped=tuple(item for item in dropped if item.name not in kept),
         local=tuple(sorted(findings.local)),
+        replaced=replaced,
+        left_out={name: left_out[name] for name in sorted(left_out)},
+        stand_ins=stand_ins,
     )
 
 
-def _brought_along(kept: Iterable[str], installed: Installed) -> dict[str, str]:
-    """Give for each distribution that a kept one requires, however far down, the first kept one that does."""
-    found: dict[str, str] = {}
-    environment = {name: str(value) for name, value in default_environment().items()}
-    for name in sorted(kept):
-        queue: list[tuple[str, frozenset[str]]] = [(name, frozenset())]
-        done: set[tuple[str, frozenset[str]]] = set()
-        while queue:
-            key, extras = queue.pop()
-            if (key, extras) in done or key not in installed.distributions:
-                continue
-            done.add((key, extras))
-            if key != name:
-                found.setdefault(key, name)
-            for line in installed.distributions[key].requires:
-                requirement = _requirement(line)
-                if requirement and _applies(requirement, extras, environment):
-                    queue.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
-    return found
+def _choose(
+    findings: _Findings, installed: Installed, rules: Rules
+) -> tuple[dict[str, Kept], dict[str, str], dict[str, str]]:
+    """Give the direct needs, reasons for what is none in spite of evidence, and what is replaced by what."""
+    kept: dict[str, Kept] = {}
+    reasons: dict[str, str] = {}
+    replaced: dict[str, str] = {}
+    replacements: list[Kept] = []
+    for key, evidence in sorted(findings.by_distribution.items()):
+        told = tuple(dict.fromkeys(item.source for item in evidence))
+        drop = rules.dropping(key)
+        if drop and drop.asked:
+            reasons[key] = f"{drop.reason}, though {told[0]}"
+        elif drop and all(item.weak for item in evidence):
+            reasons[key] = f"{drop.reason}, and local code can do without it ({told[0]})"
+        elif rule := rules.replacing(key):
+            replaced[key] = rule.replacement
+            replacements.append(_replacement(rule, installed, (*told, f"instead of {key}: {rule.reason}")))
+        else:
+            kept[key] = Kept(key, installed.distributions[key].version, told)
+    for key, root in sorted(brought_along(kept, installed, without=rules.unwanted).items()):
+        rule = rules.replacing(key)
+        if rule and rule.asked and key not in kept:
+            replaced[key] = rule.replacement
+            told = (f"instead of {key}, which comes with {root}: {rule.reason}",)
+            replacements.append(_replacement(rule, installed, told))
+    for item in replacements:
+        # What takes a place may be needed for itself too: all reasons count, and the version of the replacement.
+        before = kept[item.name].reasons if item.name in kept else ()
+        kept[item.name] = replace(item, reasons=tuple(dict.fromkeys((*before, *item.reasons))))
+    return kept, reasons, replaced
 
 
-def _requirement(line: str) -> Requirement | None:
-    try:
-        return Requirement(line)
-    except InvalidRequirement:
-        return None
+def _replacement(rule: Replace, installed: Installed, told: tuple[str, ...]) -> Kept:
+    there = installed.distributions.get(rule.replacement)
+    version = rule.version(installed.distributions[rule.distribution].version, there.version if there else None)
+    return Kept(rule.replacement, version, told, "" if version else rule.specifier)
 
 
-def _applies(requirement: Requirement, extras: frozenset[str], environment: Mapping[str, str]) -> bool:
-    if requirement.marker is None:
-        return True
-    return any(requirement.marker.evaluate({**environment, "extra": extra}) for extra in ("", *sorted(extras)))
+def _refuse_to_drop(findings: _Findings, installed: Installed, rules: Rules) -> None:
+    """Refuse to drop on demand what the model could not be loaded without: only a replacement has its modules."""
+    problems = Problems()
+    for key in sorted(rules.unwanted & findings.by_distribution.keys()):
+        # Of two distributions with one module (a library, and its variant) either may go.
+        certain = [
+            item.source
+            for item in findings.by_distribution[key]
+            if item.certain and rules.unwanted >= set(installed.owners(item.module))
+        ]
+        if certain and (drop := rules.dropping(key)):
+            more = f" and {len(certain) - 1} more" if len(certain) > 1 else ""
+            problems.add(key, f"`{drop.reason}`", f"to be kept, or replaced ({certain[0]}{more})", "rules.needed")
+    if problems:
+        names = " and ".join(f"`{problem.path}`" for problem in problems.items)
+        raise InvalidInput(
+            f"the model cannot be loaded without {names}, and that is to be dropped",
+            code="rules.needed",
+            problems=problems.items,
+            hint="where another distribution has the same modules, name it: `--replace OLD=NEW`",
+        )

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_envelope.foundation.errors import Answered
-from model_envelope.foundation.lockfile import Lock
 from model_envelope.runtime import manifest
 from model_envelope.runtime.errors import EnvelopeError, Problem
 from model_envelope.runtime.reading import EnvelopeFiles, read_envelope
 from model_envelope.store.compatibility import Change, Comparison, compare
+from model_envelope.workflows.pins import locked_versions, required_versions
 
 __all__ = ["Change", "DiffResult", "FileChanges", "PackageChange", "PackageChanges", "diff"]
 
@@ -106,7 +106,7 @@ def _files(before: EnvelopeFiles, after: EnvelopeFiles) -> FileChanges:
 def _packages(before: EnvelopeFiles, after: EnvelopeFiles) -> PackageChanges:
     locked = before.lock.is_file() and after.lock.is_file()
     source = "env/requirements.lock" if locked else "env/requirements.in"
-    old, new = (_locked(files) if locked else _required(files) for files in (before, after))
+    old, new = (locked_versions(files) if locked else required_versions(files) for files in (before, after))
     return PackageChanges(
         source=source,
         added={name: new[name] for name in sorted(new.keys() - old.keys())},
@@ -117,34 +117,3 @@ def _packages(before: EnvelopeFiles, after: EnvelopeFiles) -> PackageChanges:
             if old[name] != new[name]
         ),
     )
-
-
-def _locked(files: EnvelopeFiles) -> dict[str, str]:
-    lock = Lock.parse(files.lock.read_bytes(), where=str(files.lock))
-    found: dict[str, list[str]] = {}
-    for pin in lock.pins:
-        # Of a distribution that is pinned for several platforms all versions count.
-        version = pin.version or pin.source
-        found.setdefault(pin.name, []).append(f"{version} ; {pin.marker}" if pin.marker else version)
-    return {name: ", ".join(versions) for name, versions in found.items()}
-
-
-def _required(files: EnvelopeFiles) -> dict[str, str]:
-    from packaging.requirements import InvalidRequirement, Requirement
-    from packaging.utils import canonicalize_name
-
-    path = files.path / "env" / "requirements.in"
-    found = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        text = line.partition(" #")[0].strip()
-        if not text or text.startswith("#"):
-            continue
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
-            found[text] = ""
-            continue
-        version = requirement.url or str(requirement.specifier).removeprefix("==")
-        marker = f" ; {requirement.marker}" if requirement.marker else ""
-        found[canonicalize_name(requirement.name)] = version + marker
-    return found

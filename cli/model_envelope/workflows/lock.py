@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.interpreter import describe
+from model_envelope.dependencies.needs import Dropped
 from model_envelope.dependencies.resolvers import LockRequest, choose
 from model_envelope.foundation.errors import Answered, InvalidInput
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.runtime import manifest
-from model_envelope.runtime.reading import EnvelopeFiles, read_envelope, read_json, verify_manifest
+from model_envelope.runtime.reading import EnvelopeFiles, read_envelope, verify_manifest
 from model_envelope.store import trust as store_trust
 from model_envelope.store.draft import open_draft
 from model_envelope.store.ledger import read_ledger
 from model_envelope.store.sealing import seal
+from model_envelope.workflows.filtering import filter_lock
+from model_envelope.workflows.provenance import read_provenance
 from model_envelope.workflows.replaying import prove_draft
 from model_envelope.workflows.verify import interpreter_for
 
@@ -61,7 +65,7 @@ def lock(
     interpreter = python or interpreter_for(files)
     _same_series(files, interpreter)
     chosen = choose(resolver)
-    witness = _provenance(files)
+    witness = read_provenance(files)
     report(Started("lock", f"Locking with {chosen.name}"))
     locked = chosen.lock(
         LockRequest(
@@ -71,6 +75,7 @@ def lock(
             index=IndexSettings.from_environment(),
         )
     )
+    locked, gone = filter_lock(locked, witness.get("left_out", {}), report)
     report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes ({chosen.name})"))
     target = into or files.path.parent
     ledger = read_ledger(files.path)
@@ -89,12 +94,24 @@ def lock(
             draft,
             target,
             name=files.description.name,
-            provenance={**witness, "previous": files.digest, "resolver": chosen.name, "proven": proven},
+            provenance={
+                **witness,
+                **_dropped(witness, gone),
+                "previous": files.digest,
+                "resolver": chosen.name,
+                "proven": proven,
+            },
             tags=ledger.tags,
             metrics=ledger.metrics,
         )
     report(Done("seal", f"Sealed {sealed.path.name}"))
     return LockResult(sealed.path, sealed.digest, files.digest, len(locked.pins), proven)
+
+
+def _dropped(witness: Mapping[str, Any], gone: Sequence[Dropped]) -> dict[str, Any]:
+    """Give what was dropped when the envelope was packed, and what the lock had to leave out beside."""
+    noted = {item["name"]: item for item in (*map(asdict, gone), *witness.get("dropped", ()))}
+    return {"dropped": [noted[name] for name in sorted(noted)]} if noted else {}
 
 
 def _same_series(files: EnvelopeFiles, interpreter: Path) -> None:
@@ -105,14 +122,3 @@ def _same_series(files: EnvelopeFiles, interpreter: Path) -> None:
             code="lock.other-python",
             hint=f"name a Python {files.description.python} with `--python`",
         )
-
-
-def _provenance(files: EnvelopeFiles) -> dict[str, Any]:
-    """Read what was noted when the envelope was sealed; empty where its provenance did not travel with it."""
-    sealed = read_ledger(files.path).sealed
-    name = f"{sealed[-1]['provenance']}.json" if sealed else ""
-    path = files.path / "provenance" / name
-    if not name or not path.is_file():
-        return {}
-    document: dict[str, Any] = read_json(path)
-    return document

@@ -12,6 +12,7 @@ from model_envelope.dependencies import capture
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.needs import Dropped, Kept, Needs, find_needs
+from model_envelope.dependencies.own_rules import Asked, Wish, idle, read_wishes, with_shipped
 from model_envelope.dependencies.resolvers import LockRequest, choose
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.files import remove_tree, scratch_folder
@@ -21,14 +22,16 @@ from model_envelope.inference.probe import Found, Question, SampleFile, find_int
 from model_envelope.inspection.frameworks import recognise
 from model_envelope.inspection.pickles import Scan, scan_pickle
 from model_envelope.runtime import signature_document
+from model_envelope.runtime.errors import EnvelopeError
 from model_envelope.runtime.reading import Description, Loader
 from model_envelope.store.draft import Draft, check_name, open_draft, suggest_name
 from model_envelope.store.ledger import checked_metrics, checked_tags
 from model_envelope.store.sealing import seal
+from model_envelope.workflows.filtering import advise, filter_lock, locked_packages, needed_packages
 from model_envelope.workflows.provenance import describe_packing
 from model_envelope.workflows.replaying import prove_draft
 
-__all__ = ["Label", "PackResult", "SampleFile", "find_main", "pack"]
+__all__ = ["Asked", "Label", "PackResult", "SampleFile", "find_main", "pack"]
 
 MODEL_FILE = "model/model.pkl"
 
@@ -70,6 +73,8 @@ def pack(
     python: str | None = None,
     rows: int = 5,
     columns: Sequence[str] = (),
+    asked: Asked | None = None,
+    project: Path | None = None,
     keep_samples: bool = True,
     lock: bool = True,
     prove: bool = True,
@@ -80,13 +85,16 @@ def pack(
     """Seal a pickled model as ``<name>-<digest>`` in the folder ``into``.
 
     ``columns`` gives types to columns of the samples, each as ``NAME=TYPE``. ``search`` names folders of local modules
-    beside the model's own and the current one. Nothing appears in ``into`` unless everything went well. A proof needs a
+    beside the model's own and the current one. ``asked`` are the user's rules for packages; those of a project's
+    pyproject.toml are looked for upwards from ``project`` (default: the model's folder), then from the current folder.
+    Nothing appears in ``into`` unless everything went well. A proof needs a
     lock: without one it is left out.
 
     Raises :class:`EnvelopeError` of many kinds: whatever is wrong with the model, samples, names or lock.
     """
     label = label or Label()
     checked = _check(model, label, rows)
+    wishes = read_wishes(asked or Asked(), [project or model.absolute().parent, Path.cwd()])
     interpreter = find_interpreter(python)
     report(Started("scan", f"Reading {model.name}"))
     scan = scan_pickle(model)
@@ -110,17 +118,22 @@ def pack(
         for note in found.notes:
             report(Note(note))
         report(Started("needs", "Finding what it needs"))
-        needs, installed = _needs(scan, found, folders, main)
+        needs, installed = _needs(scan, found, folders, main, wishes)
+        for note in idle(wishes, installed):
+            report(Note(note))
         capture.capture(needs.local, draft.folder / "code")
         report(Done("needs", _needs_text(needs)))
         _write(draft, model, scan, found, needs, installed, checked, main)
         resolver = None
         if lock:
-            resolver, locked = _lock(draft, needs, installed, interpreter, report)
+            resolver, locked, needs = _lock(draft, needs, installed, interpreter, report)
             if prove:
-                _prove(draft, locked, interpreter, report)
-        elif prove:
-            report(Note("not proven: a proof needs the lock; `envelope lock ENVELOPE` adds both"))
+                _prove(draft, locked, interpreter, needs, installed, report)
+            inside = locked_packages(locked, needs, installed, room_of=interpreter if prove else None)
+        else:
+            inside = needed_packages(needs, installed)
+            if prove:
+                report(Note("not proven: a proof needs the lock; `envelope lock ENVELOPE` adds both"))
         if not keep_samples:
             remove_tree(draft.folder / "samples")
         report(Started("seal", "Sealing"))
@@ -133,6 +146,7 @@ def pack(
                 python={"version": found.interpreter.version, "implementation": found.interpreter.implementation},
                 installed={name: item.version for name, item in installed.distributions.items()},
                 needs=needs,
+                packages=inside,
                 resolver=resolver,
                 proven=lock and prove,
             ),
@@ -201,7 +215,9 @@ def _plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _needs(scan: Scan, found: Found, folders: Sequence[Path], main: Path | None) -> tuple[Needs, Installed]:
+def _needs(
+    scan: Scan, found: Found, folders: Sequence[Path], main: Path | None, wishes: Sequence[Wish]
+) -> tuple[Needs, Installed]:
     installed = Installed.read(found.interpreter.path)
     needs = find_needs(
         scan_globals=scan.references,
@@ -211,6 +227,7 @@ def _needs(scan: Scan, found: Found, folders: Sequence[Path], main: Path | None)
         installed=installed,
         stdlib=found.interpreter.stdlib,
         local_roots=folders,
+        rules=with_shipped(wishes, installed),
         main=main,
     )
     return needs, installed
@@ -253,25 +270,35 @@ def _write(
         draft.copy(f"attachments/{path.name}", path)
 
 
-def _lock(draft: Draft, needs: Needs, installed: Installed, interpreter: Path, report: Report) -> tuple[str, Lock]:
+def _lock(
+    draft: Draft, needs: Needs, installed: Installed, interpreter: Path, report: Report
+) -> tuple[str, Lock, Needs]:
     resolver = choose()
     report(Started("lock", f"Locking with {resolver.name}"))
-    locked = resolver.lock(
-        LockRequest(
-            requirements=needs.requirements,
-            constraints=installed.versions,
-            origins=installed.origins,
-            python=interpreter,
-            index=IndexSettings.from_environment(),
-        )
+    request = LockRequest(
+        requirements=needs.requirements,
+        constraints=installed.versions,
+        origins=installed.origins,
+        python=interpreter,
+        index=IndexSettings.from_environment(),
     )
+    try:
+        found = resolver.lock(request)
+    except EnvelopeError as error:
+        advise(error, needs, installed)
+        raise
+    locked, gone = filter_lock(found, needs.left_out, report)
     draft.write("env/requirements.lock", locked.to_bytes())
     report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes ({resolver.name})"))
-    return resolver.name, locked
+    return resolver.name, locked, needs.locked(locked.versions(), gone)
 
 
-def _prove(draft: Draft, lock: Lock, interpreter: Path, report: Report) -> None:
-    replays = prove_draft(draft, lock, python=interpreter, report=report)
+def _prove(draft: Draft, lock: Lock, interpreter: Path, needs: Needs, installed: Installed, report: Report) -> None:
+    try:
+        replays = prove_draft(draft, lock, python=interpreter, report=report)
+    except EnvelopeError as error:
+        advise(error, needs, installed)
+        raise
     report(Done("prove", f"Proven in a clean room: {_and(replay.method for replay in replays)} answer as here"))
 
 
@@ -319,5 +346,5 @@ def _and(words: Any) -> str:
 
 def _needs_text(needs: Needs) -> str:
     local = f" and the local {_and(item.name for item in needs.local)}" if needs.local else ""
-    kept = ", ".join(f"{item.name} {item.version}" for item in needs.kept) or "no packages"
+    kept = ", ".join(f"{item.name} {item.version or item.specifier}".rstrip() for item in needs.kept) or "no packages"
     return f"Needs {kept}{local}; {len(needs.dropped)} others of this environment are left out"

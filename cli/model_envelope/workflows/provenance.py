@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from model_envelope import __version__
+from model_envelope.dependencies.graph import Package
 from model_envelope.dependencies.needs import Needs
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import ToolMissing
-from model_envelope.store.ledger import author
+from model_envelope.runtime.errors import InvalidEnvelope
+from model_envelope.runtime.reading import EnvelopeFiles
+from model_envelope.store.ledger import author, read_ledger
 
 CI_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "GITHUB_ACTIONS": ("GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_JOB", "GITHUB_SHA"),
@@ -32,10 +36,15 @@ def describe_packing(
     python: Mapping[str, str],
     installed: Mapping[str, str],
     needs: Needs,
+    packages: Sequence[Package],
     resolver: str | None,
     proven: bool,
 ) -> dict[str, Any]:
-    """Describe one packing. ``folder`` is where the model came from, ``installed`` the whole packing environment."""
+    """Describe one packing.
+
+    ``folder`` is where the model came from, ``installed`` the whole packing environment, ``packages`` what the model
+    needs of it, all that comes along included.
+    """
     return {
         "format": 1,
         "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -48,10 +57,33 @@ def describe_packing(
         "installed": dict(sorted(installed.items())),
         "kept": [asdict(item) for item in needs.kept],
         "dropped": [asdict(item) for item in needs.dropped],
+        "left_out": dict(needs.left_out),
+        "packages": [asdict(item) for item in packages],
         "local": [item.name for item in needs.local],
         "resolver": resolver,
         "proven": proven,
     }
+
+
+def read_provenance(files: EnvelopeFiles) -> dict[str, Any]:
+    """Read what was noted when an envelope was sealed; empty where its provenance did not travel with it.
+
+    Raises :class:`InvalidEnvelope` (``provenance.changed``) where it is not what was noted then.
+    """
+    sealed = read_ledger(files.path).sealed
+    name = str(sealed[-1]["provenance"]) if sealed else ""
+    path = files.path / "provenance" / f"{name}.json"
+    if not name or not path.is_file():
+        return {}
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != name:
+        raise InvalidEnvelope(
+            f"{path} was changed after the envelope was sealed",
+            code="provenance.changed",
+            hint="get it again from where it was sealed, or remove it: what is sealed is not touched by it",
+        )
+    document: dict[str, Any] = json.loads(content)
+    return document
 
 
 def git_state(folder: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.progress import Report, silent
 from model_envelope.inference.probe import SampleFile
 from model_envelope.workflows.open import Envelope, load_envelope
-from model_envelope.workflows.pack import Label, pack
+from model_envelope.workflows.pack import Asked, Label, pack
 
 
 def save_model(
@@ -29,6 +29,9 @@ def save_model(
     hyperparameters: Mapping[str, Any] | None = None,
     lock: bool = True,
     prove: bool = True,
+    keep: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    replace: Mapping[str, str] | None = None,
     attachments: Sequence[str | Path] = (),
     into: str | Path = ".",
     report: Report = silent,
@@ -39,6 +42,9 @@ def save_model(
     ``query_function`` names the method or methods that answer. ``api_input`` are sample inputs, or a dict of them keyed
     by parameter; ``api_output`` are the model's answers to them, compared where they are given. ``lock=False`` leaves
     the lock to a later ``envelope lock``, in CI for instance; ``prove=False`` leaves out the replay in a clean room.
+    ``keep`` and ``drop`` name packages, ``replace`` maps packages to those that take their place, with a version where
+    it matters (``{"xgboost": "xgboost-cpu==3.0.2"}``): they win over ``[tool.envelope]`` of the pyproject.toml that is
+    nearest to the script or the current folder.
 
     Raises :class:`EnvelopeError`: whatever is wrong with model, samples, names or lock. Nothing is left half-written.
     """
@@ -59,6 +65,8 @@ def save_model(
                 hyperparameters=hyperparameters or {},
                 attachments=tuple(Path(path) for path in attachments),
             ),
+            asked=Asked(_names(keep), _names(drop), tuple((replace or {}).items()), spelled="{}="),
+            project=_script_folder(),
             lock=lock,
             prove=prove,
             into=Path(into),
@@ -66,6 +74,16 @@ def save_model(
             report=report,
         )
     return load_envelope(result.path)
+
+
+def _names(names: Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _script_folder() -> Path:
+    """Give the folder of the script that runs; in a notebook the current one. The pickle's is no one's project."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    return Path(script).absolute().parent if script else Path.cwd()
 
 
 def _sample(value: Any, path: Path, name: str) -> SampleFile:

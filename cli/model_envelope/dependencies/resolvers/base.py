@@ -36,19 +36,26 @@ class LockRequest:
         """Write the constraints as a requirements file, sorted.
 
         A version that is none by PEP 440 (some systems' packages have such) is left out: it would make the resolver
-        refuse all of them, and no index can have it.
+        refuse all of them, and no index can have it. So is that of a need that says itself which versions it takes.
         """
-        valid = {name: version for name, version in self.constraints.items() if _is_version(version)}
+        own = {name for name, line in self._needs().items() if re.search(r"[=<>!~]", line)}
+        valid = {
+            name: version for name, version in self.constraints.items() if name not in own and _is_version(version)
+        }
         return "".join(f"{name}=={version}\n" for name, version in sorted(valid.items())).encode()
 
     def requirement_names(self) -> tuple[str, ...]:
         """Give the canonical names of the direct needs."""
+        return tuple(self._needs())
+
+    def _needs(self) -> dict[str, str]:
+        """Give the lines of the direct needs by canonical name."""
         lines = (line.strip() for line in self.requirements.decode().splitlines())
-        return tuple(
-            canonicalize_name(re.split(r"[\s=<>!~;@\[]", line, maxsplit=1)[0])
+        return {
+            canonicalize_name(re.split(r"[\s=<>!~;@\[]", line, maxsplit=1)[0]): line
             for line in lines
             if line and not line.startswith(("#", "-"))
-        )
+        }
 
 
 class Resolver(Protocol):
