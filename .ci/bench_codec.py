@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable
 
 import pandas as pd
+import pyarrow as pa
 
 from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import MethodCodec, dump_json
+from model_envelope.runtime.codec.arrow.streams import decode_arrow, encode_arrow_arguments
 from model_envelope.runtime.codec.requests import decode_request
 from model_envelope.runtime.codec.text import fast_parser
 
@@ -42,6 +44,12 @@ def main() -> None:
             lambda head=head: dump_json(codec.encode(head)),
         )
         tell(f"encoding {rows} x {len(frame.columns)}, against to_json", bare, ours, None)
+        stream = encode_arrow_arguments(codec, {"x": head})
+        table, ours = medians(
+            lambda stream=stream: pa.ipc.open_stream(stream).read_all().to_pandas(),
+            lambda stream=stream: decode_arrow(codec, stream),
+        )
+        tell(f"decoding {rows} x {len(frame.columns)} from Arrow, against to_pandas", table, ours, None)
 
 
 def mixed(rows: int) -> pd.DataFrame:

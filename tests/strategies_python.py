@@ -7,7 +7,6 @@ import enum
 from collections.abc import Mapping
 from datetime import date, timedelta, timezone
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import attrs
 import pandas as pd
@@ -18,6 +17,7 @@ from strategies import Strategies, compare, register, same, values
 
 from model_envelope.inference.overlaps import with_tags
 from model_envelope.runtime import signature as s
+from model_envelope.runtime.codec.values.moments import time_zone
 from model_envelope.runtime.codec.values.scalars import INTEGERS
 from model_envelope.runtime.registry import register_type
 
@@ -127,7 +127,7 @@ _OTHERS: dict[str, SearchStrategy[Any]] = {
 
 def _scalar_types(_inner: SearchStrategy[s.Type]) -> SearchStrategy[s.Type]:
     nullable = st.booleans()
-    zones = st.sampled_from([None, "", "UTC", "Europe/Berlin"])
+    zones = st.sampled_from([None, "", "UTC", "Europe/Berlin", "+05:30"])
     return st.one_of(
         st.builds(s.Scalar, st.sampled_from([*_OTHERS, *INTEGERS]), nullable),
         st.builds(
@@ -163,7 +163,7 @@ def _scalar_values(kind: s.Scalar, _definitions: Definitions) -> SearchStrategy[
         return st.datetimes(
             min_value=pd.Timestamp("1901-01-01").to_pydatetime(),
             max_value=pd.Timestamp("2037-01-01").to_pydatetime(),
-            timezones=ZONES if not kind.timezone else st.just(ZoneInfo(kind.timezone)),
+            timezones=ZONES if not kind.timezone else st.just(time_zone(kind.timezone)),
             allow_imaginary=False,
         ).filter(lambda moment: moment.fold == 0)
     if kind.dtype == "period":

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import subprocess
 import sys
+import zipfile
 from decimal import Decimal
 
 import numpy as np
@@ -169,7 +170,10 @@ def test_a_csv_that_is_none_is_told_with_the_line(tmp_path, text, said):
     assert said in str(error)
 
 
-@pytest.mark.parametrize("ending", ["parquet", "feather", "arrow", "npy", "npz"])
+BINARY = ["parquet", "feather", "arrow", "npy", "npz"]
+
+
+@pytest.mark.parametrize("ending", BINARY)
 def test_a_file_that_is_cut_short_is_told(tmp_path, ending):
     whole, cut = tmp_path / f"whole.{ending}", tmp_path / f"cut.{ending}"
     if ending.startswith("np"):
@@ -184,9 +188,57 @@ def test_a_file_that_is_cut_short_is_told(tmp_path, ending):
     assert "check that the file is whole" in str(error)
 
 
+@pytest.mark.parametrize("ending", [*BINARY, "csv", "json"])
+@pytest.mark.parametrize("content", [b"", b"%PDF-1.4 no samples\n\x80\x81"], ids=["empty", "another kind"])
+def test_a_file_that_is_not_what_its_ending_says_is_told(tmp_path, ending, content):
+    path = tmp_path / f"x.{ending}"
+    path.write_bytes(content)
+    error = refused(read, path)
+    assert error.code == "samples.unreadable"
+    assert f"x.{ending} cannot be read as {ending.upper()}: " in error.message
+    assert len(str(error)) < 600
+
+
+def npy_header(shape, version=b"\x01\x00"):
+    described = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY" + version + len(described).to_bytes(2, "little") + described
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        npy_header(f"({2**50},)") + bytes(16),
+        npy_header(f"({2**62}, {2**62})") + bytes(16),
+        npy_header(str((1,) * 100)) + bytes(8),
+        b"\x93NUMPY\x02\x00" + (2**31).to_bytes(4, "little") + b" " * 100,
+    ],
+    ids=["petabytes", "beyond 64 bits", "100 dimensions", "a header of gigabytes"],
+)
+def test_an_array_that_claims_more_than_it_holds_is_told(tmp_path, content):
+    (tmp_path / "x.npy").write_bytes(content)
+    assert refused(read, tmp_path / "x.npy").code in {"samples.unreadable", "samples.too-large"}
+
+
+def test_samples_that_take_more_than_the_memory_are_told(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.npy", "w") as file:
+        file.write(npy_header(f"({2**24},)"))
+        for _ in range(2**7):
+            file.write(bytes(2**20))
+    (tmp_path / "x.json").write_bytes(b"[" + b"[0.5]," * 10**7 + b"1]")
+    for name in ("x.npz", "x.json"):
+        code = (
+            "import sys; from pathlib import Path; from model_envelope.inference import reader, memory;"
+            "memory.limit_memory(100 * 2**20); reader.read(Path(sys.argv[1]))"
+        )
+        run = [sys.executable, "-c", code, str(tmp_path / name)]
+        ended = subprocess.run(run, check=False, capture_output=True, text=True)
+        assert "InvalidSignature" in ended.stderr
+        assert f"{name} holds more than the" in ended.stderr or "Unable to allocate" in ended.stderr
+
+
 def test_json_that_is_none_is_told_with_the_line(tmp_path):
     (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"a": NaN}\n')
-    assert "line 2: the body is no JSON: NaN is no JSON" in str(refused(read, tmp_path / "x.jsonl"))
+    assert "line 2: NaN is no JSON" in str(refused(read, tmp_path / "x.jsonl"))
 
 
 def test_arrays_of_objects_are_refused_they_would_run_code(tmp_path):

@@ -223,6 +223,12 @@ def test_a_moment_moves_to_the_zone_of_its_type():
     assert decode(s.Scalar("datetime", timezone="Europe/Berlin"), "9999-12-31T23:30:00-01:00")[1]
 
 
+def test_a_zone_may_be_an_offset():
+    found, problems = decode(s.Scalar("datetime", timezone="+05:30"), "2020-07-01T10:00:00Z")
+    assert problems == []
+    assert (found.isoformat(), found.utcoffset()) == ("2020-07-01T15:30:00+05:30", timedelta(hours=5, minutes=30))
+
+
 def test_a_choice_of_spelled_values_gives_the_values():
     kind = s.Choice(("2020-01-01",), dtype="date")
     assert decode(kind, "2020-01-01") == (date(2020, 1, 1), [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from model_envelope.inference.columns import untyped
 from model_envelope.inference.polars_frames import array_of, refused
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.arrow.types import plain_values, write_type
@@ -31,12 +32,7 @@ def table_type(table: Any, path: str) -> s.Table:
         storage += "" if field.nullable else " not null"
         columns.append(s.Column(name, kind, storage, key=None if name == field.name else field.name))
     if problems:
-        raise InvalidSignature(
-            f"{len(problems)} columns of {path} have no type that a signature can say",
-            code=problems[0].code,
-            problems=problems,
-            hint="cast these columns before the samples are given, so that each has one plain type",
-        )
+        raise untyped(path, problems)
     cls = "RecordBatch" if type(table).__name__ == "RecordBatch" else None
     return s.Table(tuple(columns), flavor=s.Flavor.PYARROW, cls=cls)
 

@@ -11,13 +11,13 @@ import inspect
 import json
 import pickle
 import platform
-import resource
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from model_envelope.inference.examining import Examined
+from model_envelope.inference.memory import limit_memory
 from model_envelope.inference.methods import merge_definitions
 from model_envelope.runtime import signature as s
 from model_envelope.runtime import signature_document
@@ -40,8 +40,7 @@ def main() -> int:
     arguments = parser.parse_args()
     request = json.loads(arguments.request.read_bytes())
     claim_stdout()
-    if request["memory"]:
-        resource.setrlimit(resource.RLIMIT_DATA, (request["memory"], request["memory"]))
+    limit_memory()
     try:
         document = probe(request)
         code = ExitCode.OK

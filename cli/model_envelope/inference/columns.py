@@ -26,6 +26,17 @@ _HINT = (
 )
 
 
+def untyped(path: str, problems: Sequence[Problem]) -> InvalidSignature:
+    """Make the error for the columns of a table whose values have no type."""
+    columns = "one column" if len(problems) == 1 else f"{len(problems)} columns"
+    return InvalidSignature(
+        f"{columns} of {path} {'has' if len(problems) == 1 else 'have'} no type that a signature can say",
+        code=problems[0].code,
+        problems=problems,
+        hint="convert before the samples are given, so that each column has one plain type",
+    )
+
+
 @dataclass(frozen=True)
 class Override:
     """One given type. ``nullable`` is its question mark."""

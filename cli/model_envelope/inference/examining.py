@@ -58,19 +58,23 @@ class Examined:
         self.function = function
         self.knowledge: Knowledge = knowledge_of(model, function)
         self.said = described(function)
-        inputs = self._inputs(bind(self.said, samples, is_json=is_json))
+        bound = bind(self.said, samples, is_json=is_json)
+        self._refuse_no_rows(bound.arguments)
+        inputs = self._inputs(bound)
         self.parameters, self.values = inputs.parameters, inputs.values
         self.definitions = dict(inputs.definitions)
         self.rows = rows.batches(self.values)[1]
-        if self.rows == 0 or any(value == [] for value in self.values.values() if isinstance(value, list)):
-            raise InvalidSignature(
-                f"the samples for `{name}` have no rows",
-                code="samples.empty",
-                hint="give at least one row, better a few hundred: types and nullability are read from them",
-            )
         self.notes: tuple[str, ...] = ()
         self.observed: dict[str, Any] = {}
         self.axes: Axes | None = None
+
+    def _refuse_no_rows(self, arguments: Mapping[str, Any]) -> None:
+        if rows.batches(arguments)[1] == 0 or any(value == [] for value in arguments.values() if type(value) is list):
+            raise InvalidSignature(
+                f"the samples for `{self.name}` have no rows",
+                code="samples.empty",
+                hint="give at least one row, better a few hundred: types and nullability are read from them",
+            )
 
     def _inputs(self, bound: Samples) -> Inputs:
         """Find the parameters; where annotation and sample disagree, say what the model knows in the same error."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from model_envelope.inference.columns import NULLABLE
+from model_envelope.inference.columns import NULLABLE, untyped
 from model_envelope.inference.values import name as short_name
 from model_envelope.inference.values import type_of, unify
 from model_envelope.runtime import signature as s
@@ -46,12 +46,7 @@ def table_type(frame: Any, path: str) -> s.Table:
         if column is not None:
             columns.append(column)
     if problems:
-        raise InvalidSignature(
-            f"{len(problems)} columns of {path} have no type that a signature can say",
-            code=problems[0].code,
-            problems=problems,
-            hint="convert these columns before the samples are given, so that each has one plain type",
-        )
+        raise untyped(path, problems)
     table = s.Table(tuple(columns), tuple(index))
     table = replace(table, levels=_levels(frame.columns, table))
     if not labels_of(table).equals(frame.columns):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from model_envelope.inference.columns import untyped
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.tables.polars import dtype_name, write_dtype
 from model_envelope.runtime.errors import InvalidSignature, Problem
@@ -23,12 +24,7 @@ def table_type(frame: Any, path: str) -> s.Table:
         except InvalidSignature as error:
             problems.extend(error.problems)
     if problems:
-        raise InvalidSignature(
-            f"{len(problems)} columns of {path} have no type that a signature can say",
-            code=problems[0].code,
-            problems=problems,
-            hint="cast these columns before the samples are given, so that each has one plain type",
-        )
+        raise untyped(path, problems)
     return s.Table(tuple(columns), flavor=s.Flavor.POLARS)
 
 

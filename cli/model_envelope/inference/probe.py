@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -102,7 +101,6 @@ def probe(question: Question, *, python: Path, scratch: Path, timeout: float = 6
         "rows": question.rows,
         "search": [str(folder.absolute()) for folder in question.search],
         "main": question.main,
-        "memory": _physical_memory(),
     }
     asked, result = scratch / "request.json", scratch / "result.json"
     asked.write_text(json.dumps(request), encoding="utf-8")
@@ -187,8 +185,10 @@ def _died(finished: process.Finished) -> ModelFailed:
         hint = "the machine may have run out of memory; give fewer samples"
     else:
         how = f"ended by itself with {finished.returncode}"
-        hint = "loading a model must not end the process: look for calls of `os._exit` in its code"
-    return ModelFailed(f"the process that loaded the model {how}", code="model.died", detail=finished.tail(), hint=hint)
+        hint = "loading a model or samples must not end the process: look for calls of `os._exit` in their code"
+    return ModelFailed(
+        f"the process that loaded the model and its samples {how}", code="model.died", detail=finished.tail(), hint=hint
+    )
 
 
 def _interpreter(document: Mapping[str, Any]) -> Interpreter:
@@ -200,10 +200,6 @@ def _interpreter(document: Mapping[str, Any]) -> Interpreter:
         path=tuple(document["path"]),
         stdlib=frozenset(document["stdlib"]),
     )
-
-
-def _physical_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def find_interpreter(name: str | None) -> Path:

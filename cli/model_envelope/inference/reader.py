@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from model_envelope.inference.columns import Override, apply_overrides, parse_override
+from model_envelope.inference.memory import available_memory, limit_memory
 from model_envelope.runtime.codec import parse_json
 from model_envelope.runtime.codec.csv import read_sheet
 from model_envelope.runtime.errors import EnvelopeError, ExitCode, InvalidPayload, InvalidSignature, Problem
@@ -78,7 +79,9 @@ def _json_lines(path: Path) -> Any:
             try:
                 found.append(parse_json(line))
             except InvalidPayload as error:
-                raise InvalidPayload(f"line {number}: {error.message}", code=error.code) from None
+                raise InvalidPayload(
+                    f"line {number}: {error.message.removeprefix('the body is no JSON: ')}", code=error.code
+                ) from None
     return found
 
 
@@ -121,10 +124,16 @@ def read(path: Path, overrides: Sequence[Override] = ()) -> Any:
     except InvalidPayload as error:
         what = path.suffix.lstrip(".").upper()
         raise InvalidSignature(
-            f"{path} cannot be read as {what}: {error.message}",
+            f"{path} cannot be read as {what}: {error.message.removeprefix('the body is no JSON: ')}",
             code="samples.unreadable",
             problems=error.problems,
             hint=error.hint,
+        ) from None
+    except MemoryError:
+        raise InvalidSignature(
+            f"{path} holds more than the {available_memory():,} bytes of memory here ",
+            code="samples.too-large",
+            hint="give fewer rows: a few thousand say all that a signature needs",
         ) from None
     except Exception as error:  # noqa: BLE001  readers raise whatever they like
         raise InvalidSignature(
@@ -151,6 +160,7 @@ def main() -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--column", action="append", default=[])
     arguments = parser.parse_args()
+    limit_memory()
     try:
         value = read(arguments.file, [parse_override(text) for text in arguments.column])
     except EnvelopeError as error:

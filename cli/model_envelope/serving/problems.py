@@ -52,10 +52,13 @@ def problem_response(
     return Response(dump_json(document), status, dict(headers or {}), MEDIA_TYPE)
 
 
+_STATUSES = {"payload.malformed": 400, "payload.too-large": 413}
+
+
 def payload_problem(error: InvalidPayload, method: s.Method | None, request_id: str) -> Response:
-    """Make the response to a body that is no JSON (400) or does not fit the signature (422)."""
-    if error.code == "payload.malformed":
-        return problem_response(400, error.code, error.message, request_id=request_id)
+    """Make the response to a body that is malformed (400), too large (413) or does not fit the signature (422)."""
+    if error.code in _STATUSES:
+        return problem_response(_STATUSES[error.code], error.code, error.message, request_id=request_id)
     errors = [problem_document(problem, method) for problem in error.problems]
     return problem_response(422, error.code, error.message, request_id=request_id, errors=errors)
 

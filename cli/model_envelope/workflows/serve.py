@@ -167,8 +167,8 @@ def _attend(
         if event.get("event") == "ready":
             result = ServeResult(event["url"], files.digest, Place.PROCESS, tuple(files.signature.methods))
             report(Done("serve", f"Serving at {result.url}"))
-            ready(result)
             try:
+                ready(result)
                 child.wait()
             except KeyboardInterrupt:
                 _end(child)
@@ -231,8 +231,8 @@ def _in_docker(
             wait_until_ready(container.url, lambda: still_running(container))
             result = ServeResult(container.url, files.digest, Place.DOCKER, tuple(files.signature.methods))
             report(Done("serve", f"Serving at {result.url} ({image})"))
-            ready(result)
             with suppress(KeyboardInterrupt):
+                ready(result)
                 for line in container.follow():
                     log(line)
                 raise _ended(container.exit_code() or 0, container.log().splitlines())

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from functools import cache
 from itertools import accumulate
@@ -52,8 +53,10 @@ def parse_slowly(raw: bytes) -> Any:
         raise _malformed(f"{error.msg} at line {error.lineno} column {error.colno}") from None
     except RecursionError:
         raise _malformed("it is nested too deeply") from None
-    except ValueError as error:
+    except _NoNumber as error:
         raise _malformed(str(error)) from None
+    except ValueError:
+        raise _malformed(f"an integer has more than {sys.get_int_max_str_digits():,} digits") from None
     if _SURROGATE.search(raw) and not _is_text(value):
         raise _malformed("a string has half of a surrogate pair, which is no character")
     return value
@@ -90,11 +93,20 @@ def nests_deeper(raw: bytes, limit: int) -> bool:
         return False
     brackets = raw.translate(None, delete=_NO_BRACKETS)
     for _ in range(6):
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        fewer = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if len(fewer) == len(brackets):
+            break
+        brackets = fewer
     if brackets.count(b"[") + brackets.count(b"{") <= limit - 6:
         return False
     brackets = _STRING.sub(b"", raw).translate(None, delete=_NO_BRACKETS)
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > limit
+    depth = 0
+    for start in range(0, len(brackets), _CHUNK):
+        depths = list(accumulate(map(_STEPS.__getitem__, brackets[start : start + _CHUNK]), initial=depth))
+        if max(depths) > limit:
+            return True
+        depth = depths[-1]
+    return False
 
 
 def _is_text(value: Any) -> bool:
@@ -105,8 +117,12 @@ def _is_text(value: Any) -> bool:
     return True
 
 
+class _NoNumber(ValueError):
+    """A number that JSON does not have."""
+
+
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON (send null, or the string {name!r} where the signature allows it)")
+    raise _NoNumber(f"{name} is no JSON (send null, or the string {name!r} where the signature allows it)")
 
 
 def _malformed(what: str) -> InvalidPayload:
@@ -115,6 +131,7 @@ def _malformed(what: str) -> InvalidPayload:
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_CHUNK = 65_536
 _NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)

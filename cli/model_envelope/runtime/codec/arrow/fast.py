@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from model_envelope.runtime import signature as s
+from model_envelope.runtime.codec.tables.columns.dtypes import missing_of
+from model_envelope.runtime.codec.tables.columns.values import kept, objects
 from model_envelope.runtime.codec.values.scalars import INTEGERS, LARGEST
 
 _YEARS = {"s": (-62_135_596_800, 253_402_300_799)}
@@ -114,6 +116,8 @@ def pandas_array(array: Any, kind: s.Type, storage: str, like: Any) -> Any:
             return _masked(array, kind.dtype)
     if kind.dtype == "string" and storage.startswith(("str", "string")):
         return _strings(array, like)
+    if kind.dtype == "string" and (missing := missing_of(storage)) is not None:
+        return kept(objects([missing[0] if text is None else text for text in array.to_pylist()]))
     if kind.dtype in {"datetime", "timedelta"} and storage.startswith(kind.dtype):
         return _moments(array, kind, like)
     return None

@@ -20,6 +20,7 @@ from typing import Any
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.arguments import Arguments, MethodCodec, arrange
 from model_envelope.runtime.codec.arrow import fast as arrow_fast
+from model_envelope.runtime.codec.arrow.bounds import refuse_bombs
 from model_envelope.runtime.codec.arrow.layout import (
     ANSWER,
     MEDIA_TYPE,
@@ -46,7 +47,8 @@ __all__ = [
 def read_stream(raw: bytes) -> Any:
     """Read an Arrow IPC stream (or file) as a table, and check it through: offsets and text from outside may lie.
 
-    Raises :class:`InvalidPayload` (``payload.malformed``) for anything else.
+    Raises :class:`InvalidPayload` (``payload.malformed``) for anything else, and (``payload.too-large``) for one that
+    unpacks to far more than it is.
     """
     import pyarrow as pa
 
@@ -63,6 +65,7 @@ def read_stream(raw: bytes) -> Any:
             code="payload.malformed",
             hint="write it with `pyarrow.ipc.new_stream`, and send all of it",
         ) from None
+    refuse_bombs(table, len(raw))
     return table
 
 

@@ -25,7 +25,7 @@ from model_envelope.runtime.codec.tables.cell_kinds import (
 )
 from model_envelope.runtime.codec.tables.storages import Storage
 from model_envelope.runtime.codec.values import moments, texts
-from model_envelope.runtime.codec.values.scalars import INTEGERS, LARGEST, choices, expected
+from model_envelope.runtime.codec.values.scalars import INTEGERS, LARGEST, are_unicode, choices, expected
 from model_envelope.runtime.errors import Problems
 
 PathOf = Callable[[int], str]
@@ -82,7 +82,7 @@ def _quick(kind: s.Type) -> Callable[[Sequence[Any]], list[Any] | None]:
                 numbers = [value for value in values if value is not None] if _NONE in found else values
                 if numbers and not (least <= min(numbers) and max(numbers) <= most):
                     return None
-            if kind.dtype == "string" and not _is_unicode(values):
+            if kind.dtype == "string" and not are_unicode(values):
                 return None
             if kind.dtype == "float64" and not _all_finite(values, null=_NONE in found):
                 return None
@@ -103,15 +103,6 @@ def _quick(kind: s.Type) -> Callable[[Sequence[Any]], list[Any] | None]:
 
 
 _PLAIN: Mapping[str, type] = {"bool": bool, "string": str, "float64": float, **dict.fromkeys(INTEGERS, int)}
-
-
-def _is_unicode(values: Sequence[Any]) -> bool:
-    """Tell whether UTF-8 can say all of them: half of a surrogate pair is no character."""
-    try:
-        "".join(filter(None, values)).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _all_finite(values: Sequence[Any], *, null: bool) -> bool:

@@ -163,9 +163,9 @@ def _seconds(count: int, unit: str) -> tuple[int, str]:
     return seconds, "." + text
 
 
-def _in_zone(moment: datetime, zone: str) -> datetime:
+def _in_zone(moment: datetime, name: str) -> datetime:
     try:
-        local = moment.astimezone(_zone(zone))
+        local = moment.astimezone(time_zone(name))
     except OverflowError:
         return moment
     offset = local.utcoffset() or timedelta()
@@ -174,7 +174,8 @@ def _in_zone(moment: datetime, zone: str) -> datetime:
 
 
 @lru_cache(maxsize=64)
-def _zone(name: str) -> tzinfo:
+def time_zone(name: str) -> tzinfo:
+    """Give the time zone of a name of the IANA or an offset (``+05:30``); UTC where it is unknown here."""
     found = re.fullmatch(r"([+-])(\d{2}):?(\d{2})", name, re.ASCII)
     if found:
         offset = timedelta(hours=int(found[2]), minutes=int(found[3]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -13,7 +13,7 @@ from uuid import UUID
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import Codec, Definitions, describe
-from model_envelope.runtime.codec.values import texts
+from model_envelope.runtime.codec.values import moments, texts
 from model_envelope.runtime.errors import Problems
 
 NON_FINITE: Mapping[str, float] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -91,6 +91,11 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
+def are_unicode(texts: Iterable[str | None]) -> bool:
+    """Tell whether UTF-8 can say all of many texts, null left out."""
+    return _is_unicode("".join(filter(None, texts)))
+
+
 def _null(value: Any, kind: s.Scalar) -> None:
     if value is not None:
         raise Refused(expected(kind))
@@ -120,10 +125,8 @@ def _datetime(value: Any, kind: s.Scalar) -> datetime:
     if (moment.tzinfo is None) != (kind.timezone is None):
         raise Refused(expected(kind))
     if kind.timezone:
-        from zoneinfo import ZoneInfo
-
         try:
-            return moment.astimezone(ZoneInfo(kind.timezone))
+            return moment.astimezone(moments.time_zone(kind.timezone))
         except OverflowError:
             raise Refused(expected(kind)) from None
     return moment

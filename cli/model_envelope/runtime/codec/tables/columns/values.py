@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import Codec, Definitions, codec_for
 from model_envelope.runtime.codec.tables.columns.dtypes import dtype_of, missing_of
-from model_envelope.runtime.codec.values.scalars import INTEGERS, LARGEST, NON_FINITE, Refused
+from model_envelope.runtime.codec.values.scalars import INTEGERS, LARGEST, NON_FINITE, Refused, are_unicode
 from model_envelope.runtime.errors import Problems
 
 
@@ -171,25 +171,26 @@ class Strings:
 
     def build(self, values: Sequence[Any], null: bool) -> Any:
         """Build an array."""
+        import pandas as pd
+
+        dtype = dtype_of(self.storage) if self.objects is None else None
+        if dtype is not None and dtype.storage == "pyarrow" and not pd.__version__.startswith("2."):
+            import pyarrow as pa
+
+            return pd.arrays.ArrowStringArray(pa.array(values, type=pa.large_string()), dtype=dtype)
+        if not are_unicode(values):
+            raise Refused("characters")
         if self.objects is None:
-            import pandas as pd
-
-            dtype = dtype_of(self.storage)
-            if dtype.storage == "pyarrow" and not pd.__version__.startswith("2."):
-                import pyarrow as pa
-
-                return pd.arrays.ArrowStringArray(pa.array(values, type=pa.large_string()), dtype=dtype)
             return pd.array(list(values), dtype=dtype)
         return objects([self.objects[0] if value is None else value for value in values] if null else values)
 
     def write(self, stored: Any) -> list[Any]:
         """Write strings."""
         found = list(stored.tolist())
-        if set(map(type, found)) <= {str}:
-            return found
-        missing = stored.isna().tolist()
-        found = [None if null else value for value, null in zip(found, missing, strict=True)]
-        if not set(map(type, found)) <= {str, type(None)}:
+        if not set(map(type, found)) <= {str}:
+            missing = stored.isna().tolist()
+            found = [None if null else value for value, null in zip(found, missing, strict=True)]
+        if not set(map(type, found)) <= {str, type(None)} or not are_unicode(found):
             raise Refused("strings")
         return found
 
