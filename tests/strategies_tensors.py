@@ -77,7 +77,9 @@ def _scalars(kind: s.Scalar, storage: str) -> SearchStrategy[Any]:
     if kind.dtype == "decimal":
         precision, scale = (int(part.name) for _, part in read_storage(storage).parts)
         most = 10**precision - 1
-        return st.integers(-most, most).map(lambda digits: Decimal(digits).scaleb(-scale))
+        return st.integers(-most, most).map(
+            lambda digits: Decimal((int(digits < 0), tuple(map(int, str(abs(digits)))), -scale))
+        )
     size = SIZES.get(kind.unit or "us", 1)
     if kind.dtype == "datetime":
         least, most = -62_135_596_800 * size, 253_402_300_799 * size

@@ -85,6 +85,7 @@ def test_what_does_not_belong_is_named(change, path, code, convert):
         (pa.array([dt.date(2020, 1, 1)]).dictionary_encode(), ["2020-01-01"]),
         (pa.array([b"\0" * 15 + b"\1"], pa.uuid()), ["00000000-0000-0000-0000-000000000001"]),
         (pa.array([2**64 - 1], pa.uint64()), [2**64 - 1]),
+        (pa.array([Decimal("9" * 47 + ".125")], pa.decimal256(50, 3)), ["9" * 47 + ".125"]),
     ],
 )
 def test_how_an_arrow_array_looks_in_json(array, json):
@@ -108,6 +109,9 @@ def test_how_an_arrow_array_looks_in_json(array, json):
         (pa.array([1]), {"a": 1}, "payload.type"),
         (pa.array([1]), None, "payload.null"),
         (pa.array([1], pa.duration("ns")), ["P200000D"], "payload.type"),
+        (pa.array([Decimal(1)], pa.decimal256(50, 3)), ["9" * 45 + ".1255"], "payload.type"),
+        (pa.array([Decimal(1)], pa.decimal256(50, 3)), ["9" * 48 + ".5"], "payload.type"),
+        (pa.array([Decimal(1)], pa.decimal128(12, 3)), ["1E+999999999"], "payload.type"),
         (pa.array([1], pa.duration("ns")), ["P"], "payload.type"),
     ],
 )

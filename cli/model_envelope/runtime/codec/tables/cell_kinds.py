@@ -49,7 +49,6 @@ class DecimalCell:
 
     def __init__(self, kind: s.Scalar, precision: int, scale: int, definitions: Definitions) -> None:
         self.inner = codec_for(s.with_nullable(kind, nullable=False), definitions)
-        self.least = Decimal(1).scaleb(-scale)
         self.digits = precision
         self.scale = scale
         self.wanted = f"{expected(kind)}, of at most {precision} digits, {scale} of them after the point"
@@ -68,8 +67,9 @@ class DecimalCell:
     def _fits(self, value: Decimal) -> bool:
         if not value.is_finite():
             return False
-        _, digits, exponent = value.normalize().as_tuple()
-        return not value or (-int(exponent) <= self.scale and len(digits) + int(exponent) <= self.digits - self.scale)
+        _, digits, exponent = value.as_tuple()
+        least = len(digits) - len("".join(map(str, digits)).rstrip("0")) + int(exponent)
+        return not value or (-least <= self.scale and len(digits) + int(exponent) <= self.digits - self.scale)
 
     def encode(self, value: Any, path: str, problems: Problems) -> Any:
         """Write the decimal as text."""
