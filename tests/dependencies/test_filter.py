@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from model_envelope.dependencies.needs import find_needs
+from model_envelope.dependencies.needs import Seen, find_needs
 from model_envelope.dependencies.own_rules import Asked, read_wishes, with_shipped
 from model_envelope.foundation.errors import InvalidInput
 
@@ -29,7 +29,7 @@ def needs(environment, tmp_path, *named, keep=(), drop=(), replace=(), roots=())
     wishes = read_wishes(Asked(tuple(keep), tuple(drop), tuple(replace)), [tmp_path])
     return find_needs(
         scan_globals=[tuple(name.rsplit(".", 1)) for name in named],
-        loaded_modules={},
+        seen=Seen(),
         flavors=["numpy"],
         installed=installed,
         stdlib=STDLIB,

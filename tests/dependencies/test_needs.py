@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from model_envelope.dependencies.needs import LocalModule, find_needs
+from model_envelope.dependencies.needs import LocalModule, Seen, find_needs
 from model_envelope.dependencies.rules import Rules
 from model_envelope.foundation.errors import InvalidInput
 
@@ -36,7 +36,7 @@ def crowd(environment):
 def needs(environment, *named, loaded=None, flavors=(), roots=(), **more):
     return find_needs(
         scan_globals=[tuple(name.rsplit(".", 1)) if "." in name else (name, "") for name in named],
-        loaded_modules=loaded or {},
+        seen=Seen(loaded or {}),
         flavors=flavors,
         installed=environment.read(),
         stdlib=STDLIB,
@@ -72,7 +72,7 @@ def test_says_of_everything_else_why_not(crowd):
         "python-dateutil": "comes with pandas",
         "six": "comes with pandas",
         "scipy": "comes with scikit-learn",
-        "pyarrow": "was imported, but no kept distribution requires it and neither the pickle nor local code uses it",
+        "pyarrow": "in use because it is installed (pyarrow is imported), and nothing that is kept requires it",
         "pytest": "not used by the model (a test tool)",
         "cloudpickle": "not used by the model",
         "model-envelope": "packs the model; the model does not use it",

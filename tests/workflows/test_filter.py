@@ -7,6 +7,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from models import dump, run, shop, write_module
 
 import model_envelope as me
 from model_envelope.dependencies.needs import Dropped
@@ -18,9 +19,6 @@ from model_envelope.workflows.dependencies import dependencies
 from model_envelope.workflows.filtering import filter_lock
 from model_envelope.workflows.lock import lock
 from model_envelope.workflows.pack import Asked, Label, SampleFile, pack
-
-sys.path.insert(0, str(Path(__file__).parent))
-from models import dump, run, shop, write_module
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
-import sys
-from pathlib import Path
-
 import pytest
+from models import dump, run, write_module
 
 from model_envelope.foundation.errors import Answered, Refused
 from model_envelope.runtime.manifest import compare
@@ -9,9 +7,6 @@ from model_envelope.runtime.reading import read_envelope, read_json
 from model_envelope.store.ledger import append_metrics, read_ledger
 from model_envelope.workflows.lock import lock
 from model_envelope.workflows.pack import Label, SampleFile, pack
-
-sys.path.insert(0, str(Path(__file__).parent))
-from models import dump, run, write_module
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from models import dump, run, shop, write_module
 
 from model_envelope.foundation.errors import InvalidInput, InvalidPickle, Refused, Unsolvable
 from model_envelope.foundation.progress import Done, Note
@@ -16,9 +17,6 @@ from model_envelope.runtime.errors import AnswersDiffer, InvalidSignature, Model
 from model_envelope.runtime.reading import read_envelope
 from model_envelope.store.ledger import read_ledger
 from model_envelope.workflows.pack import Label, SampleFile, pack
-
-sys.path.insert(0, str(Path(__file__).parent))
-from models import dump, run, shop, write_module
 
 COMMAND = Path(sys.executable).with_name("envelope")
 

@@ -1,16 +1,12 @@
 """A model that gives what only its own code can describe: packed, proven elsewhere, and asked."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
+from models import dump, write_module
 
 from model_envelope.runtime.predicting import Predictor
 from model_envelope.workflows.pack import Label, SampleFile, pack
-
-sys.path.insert(0, str(Path(__file__).parent))
-from models import dump, write_module
 
 RATIOS = """
     import model_envelope as me

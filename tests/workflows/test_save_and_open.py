@@ -1,16 +1,13 @@
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from models import shop, write_module
 
 import model_envelope as me
 from model_envelope.foundation.errors import InvalidInput, Refused
 from model_envelope.runtime.errors import AnswersDiffer, InvalidPayload
-
-sys.path.insert(0, str(Path(__file__).parent))
-from models import shop, write_module
 
 SAVE = """
     import sys

@@ -3,10 +3,10 @@
 import json
 import pickle
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from models import write_module
 
 from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
@@ -15,9 +15,6 @@ from model_envelope.runtime.codec.csv import decode_csv, write_sheet
 from model_envelope.runtime.errors import InvalidPayload
 from model_envelope.runtime.predicting import Predictor
 from model_envelope.workflows.pack import Label, SampleFile, pack
-
-sys.path.insert(0, str(Path(__file__).parent))
-from models import write_module
 
 ECHO = """
     import math

@@ -118,6 +118,14 @@ class Distribution:
         return frozenset(found for path in paths if (found := _module_of(str(path.relative_to(self.location)))))
 
     @cached_property
+    def files(self) -> frozenset[str]:
+        """The files that it installed, by their paths from its folder; empty without a record."""
+        record = self._record()
+        if record is None:
+            return frozenset()
+        return frozenset(row[0] for row in csv.reader(io.StringIO(record.decode("utf-8", "replace"))) if row)
+
+    @cached_property
     def size(self) -> int | None:
         """The bytes of its files, by its record: without bytecode, which is made anew elsewhere. None without a record.
 

@@ -7,7 +7,7 @@ is left out; each with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from model_envelope.dependencies.graph import brought_along
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.local_code import LocalCode, LocalFile, LocalModule, follow
 from model_envelope.dependencies.rules import Replace, Rules, shipped_rules
+from model_envelope.dependencies.seen import Seen, in_use
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.runtime.errors import Problems
 
-__all__ = ["Dropped", "Evidence", "Kept", "LocalModule", "Needs", "find_needs"]
+__all__ = ["Doubt", "Dropped", "Evidence", "Kept", "LocalModule", "Needs", "Seen", "Tried", "find_needs"]
 
 _MAIN = ("__main__", "__mp_main__")
 _SELF = "model-envelope"
@@ -29,13 +30,15 @@ class Evidence:
     """A module that is needed, and where that is seen, for people: ``pickle: sklearn.pipeline.Pipeline``.
 
     ``weak`` says that the code can do without it: it is imported inside a function, or under a ``try``. ``certain``
-    says that nothing can: the pickle itself names it, or the signature's values are made by it.
+    says that nothing can: the pickle itself names it, or the signature's values are made by it. ``guarded`` says that
+    it is imported under a ``try`` alone: the code goes on without it.
     """
 
     module: str
     source: str
     weak: bool = False
     certain: bool = False
+    guarded: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,34 @@ class Dropped:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """A distribution that was in use when the model answered, although nothing says that it has to be there.
+
+    ``source`` says how it was in use. ``kept`` tells one that local code asks for, under a ``try``, from one that some
+    library imports.
+    """
+
+    name: str
+    source: str
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of doubts by trying: with the reason for each, what the model needs, and what it can do without."""
+
+    needed: Mapping[str, str] = field(default_factory=dict)
+    spare: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Needs:
     """Direct needs, everything else that is installed, and local code; each sorted by name.
 
     ``replaced`` says what stands in the place of what. ``left_out`` gives reasons for what must not be locked, whoever
     requires it: what was replaced, what the user asks to drop, and what only these require. ``stand_ins`` names, for a
-    kept one that is not installed, the one whose requirements are taken for its own.
+    kept one that is not installed, the one whose requirements are taken for its own. ``doubts`` are what only trying
+    can tell.
     """
 
     kept: tuple[Kept, ...]
@@ -75,6 +100,7 @@ class Needs:
     replaced: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     stand_ins: Mapping[str, str] = field(default_factory=dict)
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def requirements(self) -> bytes:
@@ -102,7 +128,7 @@ class _Findings:
 def find_needs(
     *,
     scan_globals: Iterable[tuple[str, str]],
-    loaded_modules: Mapping[str, str | None],
+    seen: Seen,
     flavors: Iterable[str],
     installed: Installed,
     stdlib: frozenset[str],
@@ -110,30 +136,31 @@ def find_needs(
     rules: Rules | None = None,
     main: Path | None = None,
     code_names: Iterable[str] = (),
+    tried: Tried | None = None,
 ) -> Needs:
     """Find what a model needs.
 
     ``scan_globals`` are (module, name) as the opcodes name them, with an empty name for a whole module.
-    ``loaded_modules`` maps the modules that loading and answering imported to their files. ``flavors`` are the modules
+    ``seen`` is what loading and answering used. ``flavors`` are the modules
     that the signature's values are made by. ``main`` is the script that stands for ``__main__``: local code whose
     imports count. ``code_names`` are the names in code that the pickle carries by value: such a name counts as imported
-    where it is dotted or a module of that name was loaded.
+    where it is dotted or a module of that name was loaded. ``tried`` is what was found by trying what was in doubt.
 
     Raises :class:`InvalidInput` (``needs.unknown-module``, with all of them) where something that the pickle or the
     signature names belongs to no distribution, is not Python's own, and is in none of the local folders; and
     (``rules.needed``) where the user asks to drop what the model cannot be loaded without.
     """
     filters = shipped_rules().here(installed.distributions) if rules is None else rules
-    real = {module: installed.real_name(module, file) for module, file in loaded_modules.items()}
+    real = {module: installed.real_name(module, file) for module, file in seen.modules.items()}
     scan_globals = [(real.get(module, module), name) for module, name in scan_globals]
-    loaded_modules = {real[module]: file for module, file in loaded_modules.items()}
+    seen = seen.renamed(real)
     roots = [*([main.absolute().parent] if main else []), *local_roots]
-    code = LocalCode(loaded=loaded_modules, installed=installed, stdlib=stdlib, roots=roots)
+    code = LocalCode(loaded=seen.modules, installed=installed, stdlib=stdlib, roots=roots)
     named = sorted(set(scan_globals))
     findings = _Findings()
     start = _first_hand(named, sorted(set(flavors)), installed, code, findings, main)
     for module in sorted(set(code_names)):
-        if all(part.isidentifier() for part in module.split(".")) and ("." in module or module in loaded_modules):
+        if all(part.isidentifier() for part in module.split(".")) and ("." in module or module in seen.modules):
             start += _imported_by_value(module, installed, code, findings)
     for module in code.loaded():
         start += code.find(module) or ()
@@ -142,7 +169,10 @@ def find_needs(
     for rule in filters.keeping(module for module, _ in named):
         if rule.distribution in installed.distributions:
             findings.add((rule.distribution,), Evidence(rule.when, rule.told))
-    return _decide(findings, loaded_modules, installed, filters)
+    tried = tried or Tried()
+    for name, source in tried.needed.items():
+        findings.add((name,), Evidence(name, source, certain=True))
+    return _decide(findings, seen, installed, filters, tried)
 
 
 def _first_hand(
@@ -219,12 +249,13 @@ def _follow_local_code(start: Sequence[LocalFile], installed: Installed, code: L
             # One line for each file and distribution is enough, but a stronger import must not hide behind a weak one.
             if (file.path, f"{owner} {weak}") not in told:
                 told.add((file.path, f"{owner} {weak}"))
-                findings.add((owner,), Evidence(module, f"{file.shown} imports {module}", weak=weak))
+                source = f"{file.shown} imports {module}"
+                findings.add((owner,), Evidence(module, source, weak=weak, guarded=found.guarded))
 
 
-def _decide(findings: _Findings, loaded_modules: Mapping[str, str | None], installed: Installed, rules: Rules) -> Needs:
+def _decide(findings: _Findings, seen: Seen, installed: Installed, rules: Rules, tried: Tried) -> Needs:
     _refuse_to_drop(findings, installed, rules)
-    kept, reasons, replaced = _choose(findings, installed, rules)
+    kept, reasons, replaced = _choose(findings, installed, rules, tried)
     left_out = {name: drop.reason for name in rules.unwanted if (drop := rules.dropping(name))}
     for old, new in replaced.items():
         if (rule := rules.replacing(old)) and old not in kept:
@@ -234,7 +265,7 @@ def _decide(findings: _Findings, loaded_modules: Mapping[str, str | None], insta
     brought = brought_along(kept, installed, without=left_out, as_of=stand_ins)
     orphans = requiring.keys() - brought.keys() - left_out.keys() - kept.keys()
     left_out |= dict.fromkeys(orphans, "only what is left out requires it")
-    imported = {owner for module in loaded_modules for owner in installed.owners(module)}
+    used = in_use(seen, installed, {*kept, *brought, *left_out, *reasons, _SELF})
     carried = {module.path for module in findings.local}
     for key, distribution in installed.distributions.items():
         if key in kept or key in reasons:
@@ -247,14 +278,14 @@ def _decide(findings: _Findings, loaded_modules: Mapping[str, str | None], insta
         elif key == _SELF:
             reasons[key] = "packs the model; the model does not use it"
         elif distribution.editable:
-            used = any(distribution.project in path.parents for path in carried)
-            reasons[key] = "its code travels with the model" if used else "not used by the model"
+            carries = any(distribution.project in path.parents for path in carried)
+            reasons[key] = "its code travels with the model" if carries else "not used by the model"
         elif key in brought:
             reasons[key] = f"comes with {brought[key]}"
-        elif key in imported:
-            reasons[key] = (
-                "was imported, but no kept distribution requires it and neither the pickle nor local code uses it"
-            )
+        elif key in tried.spare:
+            reasons[key] = tried.spare[key]
+        elif key in used:
+            reasons[key] = f"in use because it is installed ({used[key]}), and nothing that is kept requires it"
         else:
             reasons[key] = f"not used by the model ({drop.reason})" if drop else "not used by the model"
     dropped = (Dropped(key, installed.distributions[key].version, reason) for key, reason in sorted(reasons.items()))
@@ -265,11 +296,36 @@ def _decide(findings: _Findings, loaded_modules: Mapping[str, str | None], insta
         replaced=replaced,
         left_out={name: left_out[name] for name in sorted(left_out)},
         stand_ins=stand_ins,
+        doubts=tuple(_doubts(findings, kept, brought, used, seen, installed, tried)),
     )
 
 
+def _doubts(
+    findings: _Findings,
+    kept: Mapping[str, Kept],
+    brought: Mapping[str, str],
+    used: Mapping[str, str],
+    seen: Seen,
+    installed: Installed,
+    tried: Tried,
+) -> Iterator[Doubt]:
+    """Give what only trying can tell: what is in use unexplained, and what local code asks for under a ``try``."""
+    settled = tried.needed.keys() | tried.spare.keys()
+    for name, source in sorted(used.items()):
+        if name not in settled and not installed.distributions[name].editable:
+            yield Doubt(name, source, kept=False)
+    for name in sorted(kept.keys() - brought.keys() - settled):
+        evidence = findings.by_distribution.get(name, [])
+        if (
+            evidence
+            and all(item.guarded for item in evidence)
+            and any(item.module in seen.modules for item in evidence)
+        ):
+            yield Doubt(name, evidence[0].source, kept=True)
+
+
 def _choose(
-    findings: _Findings, installed: Installed, rules: Rules
+    findings: _Findings, installed: Installed, rules: Rules, tried: Tried
 ) -> tuple[dict[str, Kept], dict[str, str], dict[str, str]]:
     """Give the direct needs, reasons for what is none in spite of evidence, and what is replaced by what."""
     kept: dict[str, Kept] = {}
@@ -281,6 +337,8 @@ def _choose(
         drop = rules.dropping(key)
         if drop and drop.asked:
             reasons[key] = f"{drop.reason}, though {told[0]}"
+        elif key in tried.spare:
+            reasons[key] = tried.spare[key]
         elif drop and all(item.weak for item in evidence):
             reasons[key] = f"{drop.reason}, and local code can do without it ({told[0]})"
         elif rule := rules.replacing(key):

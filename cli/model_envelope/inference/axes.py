@@ -6,7 +6,7 @@ has none a row there, and along another axis it treats every entry alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,10 +35,10 @@ class Axes:
             for name, value in arguments.items()
         }
 
-    def kept(self, arguments: Mapping[str, Any], most: int) -> dict[str, Any]:
-        """Give the arguments with the first rows alone."""
+    def kept(self, arguments: Mapping[str, Any], places: Sequence[int]) -> dict[str, Any]:
+        """Give the arguments with the rows at these places alone."""
         first = self.rows_first(arguments)
-        cut = {name: rows.take(first[name], range(min(most, self.count))) for name in self.arguments}
+        cut = {name: rows.take(first[name], places) for name in self.arguments}
         return self.rows_first({**first, **cut})
 
     def typed(self, kind: s.Tensor, axis: int, shape: tuple[int, ...], length: int) -> s.Tensor:

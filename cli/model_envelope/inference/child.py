@@ -19,6 +19,7 @@ from typing import Any
 from model_envelope.inference.examining import Examined
 from model_envelope.inference.memory import limit_memory
 from model_envelope.inference.methods import merge_definitions
+from model_envelope.inference.tracing import Trace
 from model_envelope.runtime import signature as s
 from model_envelope.runtime import signature_document
 from model_envelope.runtime.errors import (
@@ -61,11 +62,13 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
         if folder not in sys.path:
             sys.path.insert(0, folder)
     before = set(sys.modules)
+    trace = Trace()
+    trace.start()
     model = load_pickle(Path(request["model"]), main=request["main"])
     chosen = choose_methods(model, request["methods"])
     samples = _load(request["samples"], "samples")
     answers = _load(request["answers"], "answers") if request["answers"] else None
-    methods, kept, observed = {}, {}, {}
+    methods, kept, observed, witnesses = {}, {}, {}, {}
     notes: dict[str, None] = {}
     definitions: dict[str, s.Type] = {}
     for position, (name, attribute) in enumerate(chosen.items()):
@@ -74,6 +77,8 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
         methods[name] = examined.examine(expected)
         body, answer = examined.seal(request["rows"])
         kept[name] = {"input": body, "output": answer}
+        body, answer = examined.witness()
+        witnesses[name] = {"input": body, "output": answer}
         observed[name] = examined.observed
         notes |= dict.fromkeys(examined.notes)
         definitions = merge_definitions(definitions, examined.definitions)
@@ -84,6 +89,10 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
         "signature": signature_document.to_document(s.Signature(methods, definitions)),
         "observations": observed,
         "samples": kept,
+        "witnesses": witnesses,
+        "importers": trace.importers,
+        "entry_points": trace.entry_points,
+        "opened": trace.opened(),
         "notes": list(notes),
         "modules": {name: getattr(sys.modules[name], "__file__", None) for name in sorted(set(sys.modules) - before)},
         "flavors": sorted(flavors(methods)),

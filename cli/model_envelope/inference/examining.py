@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from model_envelope.inference import rows
 from model_envelope.inference.axes import Axes, find_axes
-from model_envelope.inference.behaviour import Asked, Behaviour, behaviour_of, timed
+from model_envelope.inference.behaviour import Asked, Behaviour, behaviour_of, chosen_rows, timed
 from model_envelope.inference.knowledge import (
     CODE,
     Knowledge,
@@ -52,6 +52,7 @@ class Examined:
     """One method while it is examined. ``notes`` say what was looked at in part only."""
 
     method: s.Method
+    seconds: float
 
     def __init__(self, name: str, model: Any, function: Callable[..., Any], samples: Any, *, is_json: bool) -> None:
         self.name = name
@@ -95,7 +96,7 @@ class Examined:
 
     def examine(self, expected: Any) -> s.Method:
         """Answer all samples, find the type of the answers, and how the method behaves."""
-        answer, seconds = self._first_answer()
+        answer, self.seconds = self._first_answer()
         returns, more = returns_of(self.said, answer)
         self.definitions = merge_definitions(self.definitions, more)
         if isinstance(returns, s.Tensor) and returns.shape and returns.batch == 0 and rows.count(answer) != self.rows:
@@ -106,7 +107,7 @@ class Examined:
         self._observe(answer)
         if expected is not None:
             compare_with_given(self.name, encoded(returns, answer, self.definitions), expected, tolerance)
-        found = self._behaviour(answer, seconds)
+        found = self._behaviour(answer, self.seconds)
         self.notes = tuple(f"`{self.name}`: {note}" for note in found.notes)
         self.method = replace(
             self.method, row_wise=found.row_wise, deterministic=found.deterministic, tolerance=found.tolerance
@@ -172,18 +173,26 @@ class Examined:
 
     def seal(self, most: int | None) -> tuple[Any, Any]:
         """Keep the first rows as a request body, and what the model answers to this body."""
+        count = self._count()
+        return self._asked_again(None if most is None or count is None else range(min(most, count)))
+
+    def witness(self) -> tuple[Any, Any]:
+        """Give a request of as many rows, evenly chosen, as can be asked again, and what is answered to it."""
+        count = self._count()
+        return self._asked_again(None if count is None else chosen_rows(count, self.seconds)[0])
+
+    def _count(self) -> int | None:
+        return rows.batches(self.values)[1] if self.axes is None else self.axes.count
+
+    def _asked_again(self, places: Sequence[int] | None) -> tuple[Any, Any]:
         codec = MethodCodec(self.method, self.definitions)
         kept = dict(self.values)
-        batch, count = rows.batches(self.values)
-        if most is not None and self.axes is not None:
-            kept = self.axes.kept(self.values, most)
-        elif most is not None and count is not None:
+        if places is not None and self.axes is not None:
+            kept = self.axes.kept(self.values, places)
+        elif places is not None:
             # A list may be one argument with many items; only tables, series and arrays are cut.
-            kept |= {
-                name: rows.take(value, range(min(most, count)))
-                for name, value in batch.items()
-                if not isinstance(value, list)
-            }
+            batch, _ = rows.batches(self.values)
+            kept |= {name: rows.take(value, places) for name, value in batch.items() if not isinstance(value, list)}
         body = codec.encode_arguments(kept)
         return body, codec.encode(self._ask(codec.decode(body)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -68,7 +69,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Found:
-    """What the probe found out."""
+    """What the probe found out.
+
+    ``importers``, ``entry_points`` and ``opened`` are what a :class:`Trace` has; ``seconds`` is how long it took.
+    """
 
     interpreter: Interpreter
     model_class: str
@@ -76,7 +80,13 @@ class Found:
     signature: Signature
     observations: Mapping[str, Any]
     samples: Mapping[str, Mapping[str, Any]]
+    witnesses: Mapping[str, Mapping[str, Any]]
+    """By method, more of the samples than are sealed, and their answers: what a trial is held against."""
     modules: Mapping[str, str | None]
+    importers: Mapping[str, str]
+    entry_points: Mapping[str, str]
+    opened: tuple[str, ...]
+    seconds: float
     flavors: tuple[str, ...]
     notes: tuple[str, ...] = ()
     """What was looked at in part only, and why."""
@@ -105,7 +115,9 @@ def probe(question: Question, *, python: Path, scratch: Path, timeout: float = 6
     asked, result = scratch / "request.json", scratch / "result.json"
     asked.write_text(json.dumps(request), encoding="utf-8")
     child = carrying.arguments(home, "model_envelope.inference.child", asked, result, isolated=False)
+    began = time.monotonic()
     finished = process.run([str(python), *child], timeout=timeout)
+    seconds = time.monotonic() - began
     if finished.timed_out:
         raise ModelFailed(
             f"loading and asking the model took more than {timeout:.0f} seconds and was stopped",
@@ -125,7 +137,12 @@ def probe(question: Question, *, python: Path, scratch: Path, timeout: float = 6
         signature=signature_document.from_document(document["signature"]),
         observations=document["observations"],
         samples=document["samples"],
+        witnesses=document["witnesses"],
         modules=document["modules"],
+        importers=document["importers"],
+        entry_points=document["entry_points"],
+        opened=tuple(document["opened"]),
+        seconds=seconds,
         flavors=tuple(document["flavors"]),
         notes=tuple(document["notes"]),
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from model_envelope.dependencies import capture
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
-from model_envelope.dependencies.needs import Dropped, Kept, Needs, find_needs
+from model_envelope.dependencies.needs import Dropped, Kept, Needs, Seen, find_needs
 from model_envelope.dependencies.own_rules import Asked, Wish, idle, read_wishes, with_shipped
 from model_envelope.dependencies.resolvers import LockRequest, choose
 from model_envelope.foundation.errors import InvalidInput
@@ -19,6 +20,7 @@ from model_envelope.foundation.files import remove_tree, scratch_folder
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.inference.probe import Found, Question, SampleFile, find_interpreter, probe, search_folders
+from model_envelope.inference.trying import try_without
 from model_envelope.inspection.frameworks import recognise
 from model_envelope.inspection.pickles import Scan, scan_pickle
 from model_envelope.runtime import signature_document
@@ -30,6 +32,7 @@ from model_envelope.store.sealing import seal
 from model_envelope.workflows.filtering import advise, filter_lock, locked_packages, needed_packages
 from model_envelope.workflows.provenance import describe_packing
 from model_envelope.workflows.replaying import prove_draft
+from model_envelope.workflows.settling import Settling
 
 __all__ = ["Asked", "Label", "PackResult", "SampleFile", "find_main", "pack"]
 
@@ -118,7 +121,7 @@ def pack(
         for note in found.notes:
             report(Note(note))
         report(Started("needs", "Finding what it needs"))
-        needs, installed = _needs(scan, found, folders, main, wishes)
+        needs, installed = _needs(scan, question, found, wishes, main, interpreter, scratch, report)
         for note in idle(wishes, installed):
             report(Note(note))
         capture.capture(needs.local, draft.folder / "code")
@@ -216,20 +219,35 @@ def _plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _needs(
-    scan: Scan, found: Found, folders: Sequence[Path], main: Path | None, wishes: Sequence[Wish]
+    scan: Scan,
+    question: Question,
+    found: Found,
+    wishes: Sequence[Wish],
+    main: Path | None,
+    interpreter: Path,
+    scratch: Path,
+    report: Report,
 ) -> tuple[Needs, Installed]:
+    """Find what the model needs, by evidence and, where that leaves doubts, by trying."""
     installed = Installed.read(found.interpreter.path)
-    needs = find_needs(
+    find = partial(
+        find_needs,
         scan_globals=scan.references,
         code_names=scan.code_names,
-        loaded_modules=found.modules,
+        seen=Seen(found.modules, found.importers, found.entry_points, found.opened),
         flavors=found.flavors,
         installed=installed,
         stdlib=found.interpreter.stdlib,
-        local_roots=folders,
+        local_roots=question.search,
         rules=with_shipped(wishes, installed),
         main=main,
     )
+    needs = find()
+    if needs.doubts:
+        report(Started("needs", f"Trying without {_and(doubt.name for doubt in needs.doubts)}"))
+        attempt = partial(try_without, question=question, found=found, python=interpreter, scratch=scratch)
+        tried = Settling(installed, attempt).settle(needs, report)
+        needs = find(tried=tried) if tried else needs
     return needs, installed
 
 

@@ -1,0 +1,55 @@
+"""The toolchain's side of a trial: the same model once more, with some distributions hidden."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from model_envelope.foundation import carrying, process
+from model_envelope.inference.hiding import Hidden
+from model_envelope.inference.probe import Found, Question
+from model_envelope.runtime import signature_document
+
+_numbers = count()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a trial ended. ``failure`` says what was not as before, None where everything was.
+
+    ``missed`` are the hidden modules and files that were asked for, in their order; ``libraries`` the shared libraries
+    that were mapped in the end, hidden ones among them where nothing but the system's loader brought them.
+    """
+
+    failure: str | None
+    missed: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+
+
+def try_without(hidden: Hidden, question: Question, found: Found, *, python: Path, scratch: Path) -> Trial:
+    """Load the model again in a child of ``python`` and ask it all samples, with some distributions hidden.
+
+    ``scratch`` is the folder that the probe was given: what it left there is used again.
+    """
+    request = {
+        "model": str(question.model.absolute()),
+        "main": question.main,
+        "search": [str(folder.absolute()) for folder in question.search],
+        "methods": dict(found.methods),
+        "signature": signature_document.to_document(found.signature),
+        "witnesses": dict(found.witnesses),
+        "hidden": hidden.to_document(),
+    }
+    number = next(_numbers)
+    asked, result = scratch / f"trial-{number}.json", scratch / f"tried-{number}.json"
+    asked.write_text(json.dumps(request), encoding="utf-8")
+    child = carrying.arguments(scratch / "carried", "model_envelope.inference.trial", asked, result, isolated=False)
+    finished = process.run([str(python), *child], timeout=max(30.0, 5 * found.seconds))
+    if finished.timed_out:
+        return Trial("it took five times as long as with all that is installed")
+    if not result.is_file():
+        return Trial(f"the process ended with {finished.returncode}: {finished.tail(3)}")
+    document = json.loads(result.read_bytes())
+    return Trial(document["failure"], tuple(document["missed"]), tuple(document["libraries"]))

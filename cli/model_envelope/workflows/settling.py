@@ -1,0 +1,104 @@
+"""Settles by trying what evidence alone cannot: takes what is in doubt away, and looks whether the model still answers.
+
+Libraries import much because it happens to be installed; other things they cannot do without, and say so nowhere. All
+that is in doubt is hidden at once. Most often the model answers as before, and one trial has settled it all. Where it
+does not, what was missed last comes back, and it is tried again; so each trial finds one thing that is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from model_envelope.dependencies.graph import closure
+from model_envelope.dependencies.installed import Installed
+from model_envelope.dependencies.needs import Doubt, Needs, Tried
+from model_envelope.dependencies.seen import absent_without, owners_of_file
+from model_envelope.foundation.progress import Note, Report
+from model_envelope.inference.hiding import Hidden
+from model_envelope.inference.trying import Trial
+
+TRIALS = 24
+"""How many trials are made at most; whatever is in doubt then is kept."""
+
+
+@dataclass
+class Settling:
+    """The trials of one model. ``attempt`` makes one, with the hidden distributions that it is given."""
+
+    installed: Installed
+    attempt: Callable[[Hidden], Trial]
+    trials: int = 0
+    known: dict[frozenset[str], Trial] = field(default_factory=dict)
+
+    def settle(self, needs: Needs, report: Report) -> Tried | None:
+        """Try what is in doubt; None where trying tells nothing, which is reported."""
+        doubts = {doubt.name: doubt for doubt in needs.doubts}
+        needed: dict[str, str] = {}
+        hidden = set(doubts)
+        while hidden and (failure := self._failure(hidden)) is not None:
+            found = self._culprits(hidden)
+            if found is None:
+                if self._failure(()) is not None:
+                    report(Note(f"what is in use but not required was not tried: a trial fails by itself ({failure})"))
+                    return None
+                found = hidden  # only together, or too many trials
+            needed |= {name: _needed(doubts[name], failure) for name in found}
+            hidden -= found | closure(found, self.installed).keys()
+        for name in list(needed) if len(needed) > 1 else ():
+            # What was blamed first may have been innocent.
+            rest = closure(needed.keys() - {name}, self.installed).keys()
+            if self.trials < TRIALS and self._failure(doubts.keys() - rest) is None:
+                del needed[name]
+        brought = closure(needed, self.installed).keys()
+        return Tried(needed, {name: _spare(doubt) for name, doubt in doubts.items() if name not in brought})
+
+    def _try(self, hidden: Collection[str]) -> Trial:
+        names = frozenset(hidden)
+        if names not in self.known:
+            self.trials += 1
+            self.known[names] = self.attempt(Hidden(**asdict(absent_without(names, self.installed))))
+        return self.known[names]
+
+    def _failure(self, hidden: Collection[str]) -> str | None:
+        trial = self._try(hidden)
+        if trial.failure is not None:
+            return trial.failure
+        mapped = self._owners(trial.libraries) & set(hidden)
+        return f"shared libraries of {', '.join(sorted(mapped))} are loaded" if mapped else None
+
+    def _culprits(self, hidden: set[str]) -> set[str] | None:
+        """Find what is needed of what was hidden in vain; None where nothing can be blamed."""
+        trial = self._try(hidden)
+        if mapped := self._owners(trial.libraries) & hidden:
+            return mapped
+        for missed in reversed(trial.missed):
+            owners = set(self.installed.owners(missed)) if not missed.startswith("/") else self._owners([missed])
+            if owners & hidden:
+                return owners & hidden
+        return self._halved(sorted(hidden))
+
+    def _halved(self, names: list[str]) -> set[str] | None:
+        """Find one name by halves, where nothing that is hidden was asked for by name."""
+        while len(names) > 1 and self.trials < TRIALS:
+            half = len(names) // 2
+            for part in (names[:half], names[half:]):
+                if self._failure(part) is not None:
+                    names = part
+                    break
+            else:
+                return None
+        return set(names) if len(names) == 1 and self._failure(names) is not None else None
+
+    def _owners(self, paths: Iterable[str]) -> set[str]:
+        return {owner for path in paths for owner in owners_of_file(Path(path), self.installed)}
+
+
+def _needed(doubt: Doubt, failure: str) -> str:
+    return f"run: {doubt.source}; without it: {failure[:200]}"
+
+
+def _spare(doubt: Doubt) -> str:
+    how = "local code asks for it under a `try`" if doubt.kept else "in use because it is installed"
+    return f"{how} ({doubt.source}); without it the model answers the same"
