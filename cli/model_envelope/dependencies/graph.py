@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -122,3 +123,20 @@ def _same(first: str, second: str) -> bool:
 @cache
 def _environment() -> dict[str, str]:
     return {name: str(value) for name, value in default_environment().items()}
+
+
+def extras_with(name: str, among: Iterable[str], installed: Installed) -> tuple[str, ...]:
+    """Give the extras that would bring a distribution, as ``pandas[parquet]``, of those among some others."""
+    found = []
+    for key in sorted(among):
+        if (distribution := installed.distributions.get(key)) is not None:
+            found += [
+                f"{key}[{extra}]"
+                for extra in sorted(_extras(distribution))
+                if name in {required for required, _ in _required(distribution, frozenset({extra}))}
+            ]
+    return tuple(found)
+
+
+def _extras(distribution: Distribution) -> set[str]:
+    return {extra for line in distribution.requires for extra in re.findall(r"\bextra\s*==\s*['\"]([^'\"]+)", line)}

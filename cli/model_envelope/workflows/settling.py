@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from model_envelope.dependencies.graph import closure
+from model_envelope.dependencies.graph import closure, extras_with
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.needs import Doubt, Needs, Tried
 from model_envelope.dependencies.seen import absent_without, owners_of_file
@@ -44,7 +44,7 @@ class Settling:
                     report(Note(f"what is in use but not required was not tried: a trial fails by itself ({failure})"))
                     return None
                 found = hidden  # only together, or too many trials
-            needed |= {name: _needed(doubts[name], failure) for name in found}
+            needed |= {name: self._needed(doubts[name], failure, needs) for name in found}
             hidden -= found | closure(found, self.installed).keys()
         for name in list(needed) if len(needed) > 1 else ():
             # What was blamed first may have been innocent.
@@ -91,12 +91,14 @@ class Settling:
                 return None
         return set(names) if len(names) == 1 and self._failure(names) is not None else None
 
+    def _needed(self, doubt: Doubt, failure: str, needs: Needs) -> str:
+        among = closure([item.name for item in needs.kept], self.installed).keys()
+        extras = extras_with(doubt.name, among, self.installed)
+        listed = f" ({', '.join(extras[:3])}{', ...' if len(extras) > 3 else ''})" if extras else ""
+        return f"run: {doubt.source}{listed}; without it: {failure[:200]}"
+
     def _owners(self, paths: Iterable[str]) -> set[str]:
         return {owner for path in paths for owner in owners_of_file(Path(path), self.installed)}
-
-
-def _needed(doubt: Doubt, failure: str) -> str:
-    return f"run: {doubt.source}; without it: {failure[:200]}"
 
 
 def _spare(doubt: Doubt) -> str:
