@@ -230,10 +230,15 @@ def test_tools_are_dropped_only_where_code_can_do_without(crowd, tmp_path):
 
 def test_imports_in_code_that_travels_by_value_count(crowd, tmp_path):
     (tmp_path / "mine.py").write_text("import torch\n")
-    loaded = {name: str(crowd.folder / name / "__init__.py") for name in ("pandas", "numpy", "pyarrow")}
-    names = ["pandas", "scipy.stats", "mine", "six", "json", "x y", "<lambda>"]
-    found = needs(crowd, roots=[tmp_path], loaded={**loaded, "mine": str(tmp_path / "mine.py")}, code_names=names)
-    # `six` may be a variable: nothing of that name was loaded.
+    code = [
+        ("pandas", "__main__", False),
+        ("scipy.stats", "__main__", False),
+        ("mine", "__main__", False),
+        ("json", "__main__", False),
+        ("pytest", "__main__", True),
+        ("pyarrow", "pandas.core.made", False),
+    ]
+    found = needs(crowd, roots=[tmp_path], loaded={"mine": str(tmp_path / "mine.py")}, by_value=code)
     assert kept(found) == {
         "pandas": ("pickle: code in it imports pandas",),
         "scipy": ("pickle: code in it imports scipy.stats",),

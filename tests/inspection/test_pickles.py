@@ -184,18 +184,6 @@ def test_sees_modules_that_functions_by_value_use(tmp_path):
     assert ("decimal", "Decimal") in found.references
 
 
-def test_sees_the_names_in_code_by_value(tmp_path):
-    def late(x):
-        import scipy.stats
-        from pandas import DataFrame
-
-        return DataFrame(scipy.stats.norm.pdf(x))
-
-    late.__module__ = "__main__"
-    assert {"scipy.stats", "pandas"} <= set(scan(tmp_path, cloudpickle.dumps(late)).code_names)
-    assert scan(tmp_path, pickle.dumps(pipeline())).code_names == ()
-
-
 def test_tells_names_of_the_script(tmp_path):
     found = scan(tmp_path, b"\x80\x04\x8c\x08__main__\x8c\x05Scale\x93)\x81.")
     assert found.main_names == ("Scale",)

@@ -135,16 +135,16 @@ def find_needs(
     local_roots: Sequence[Path],
     rules: Rules | None = None,
     main: Path | None = None,
-    code_names: Iterable[str] = (),
+    by_value: Iterable[tuple[str, str, bool]] = (),
     tried: Tried | None = None,
 ) -> Needs:
     """Find what a model needs.
 
-    ``scan_globals`` are (module, name) as the opcodes name them, with an empty name for a whole module.
-    ``seen`` is what loading and answering used. ``flavors`` are the modules
-    that the signature's values are made by. ``main`` is the script that stands for ``__main__``: local code whose
-    imports count. ``code_names`` are the names in code that the pickle carries by value: such a name counts as imported
-    where it is dotted or a module of that name was loaded. ``tried`` is what was found by trying what was in doubt.
+    ``scan_globals`` are (module, name) as the opcodes name them, with an empty name for a whole module. ``seen`` is
+    what loading and answering used. ``flavors`` are the modules that the signature's values are made by. ``main`` is
+    the script that stands for ``__main__``: local code whose imports count. ``by_value`` is what code imports that
+    belongs to no module: the module, where the code is from, and whether it can do without; code from a distribution
+    does not count. ``tried`` is what was found by trying what was in doubt.
 
     Raises :class:`InvalidInput` (``needs.unknown-module``, with all of them) where something that the pickle or the
     signature names belongs to no distribution, is not Python's own, and is in none of the local folders; and
@@ -159,9 +159,9 @@ def find_needs(
     named = sorted(set(scan_globals))
     findings = _Findings()
     start = _first_hand(named, sorted(set(flavors)), installed, code, findings, main)
-    for module in sorted(set(code_names)):
-        if all(part.isidentifier() for part in module.split(".")) and ("." in module or module in seen.modules):
-            start += _imported_by_value(module, installed, code, findings)
+    for module, home, guarded in by_value:
+        if not installed.owners(home):
+            start += _imported_by_value(module, installed, code, findings, guarded=guarded)
     for module in code.loaded():
         start += code.find(module) or ()
         findings.local |= {found for found in (code.top_level(module),) if found}
@@ -223,7 +223,7 @@ def _first_hand(
 
 
 def _imported_by_value(
-    module: str, installed: Installed, code: LocalCode, findings: _Findings
+    module: str, installed: Installed, code: LocalCode, findings: _Findings, *, guarded: bool
 ) -> tuple[LocalFile, ...]:
     if code.is_standard(module):
         return ()
@@ -231,7 +231,8 @@ def _imported_by_value(
         if local.path.exists():
             findings.local.add(local)
         return code.find(module) or ()
-    findings.add(installed.owners(module), Evidence(module, f"pickle: code in it imports {module}"))
+    source = f"pickle: code in it imports {module}"
+    findings.add(installed.owners(module), Evidence(module, source, weak=guarded, guarded=guarded))
     return ()
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from model_envelope.inference.by_value import imports_by_value
 from model_envelope.inference.examining import Examined
 from model_envelope.inference.memory import limit_memory
 from model_envelope.inference.methods import merge_definitions
@@ -65,6 +66,7 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
     trace = Trace()
     trace.start()
     model = load_pickle(Path(request["model"]), main=request["main"])
+    by_value = imports_by_value()
     chosen = choose_methods(model, request["methods"])
     samples = _load(request["samples"], "samples")
     answers = _load(request["answers"], "answers") if request["answers"] else None
@@ -90,6 +92,7 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
         "observations": observed,
         "samples": kept,
         "witnesses": witnesses,
+        "by_value": by_value,
         "importers": trace.importers,
         "entry_points": trace.entry_points,
         "opened": trace.opened(),

@@ -71,6 +71,7 @@ class Question:
 class Found:
     """What the probe found out.
 
+    ``by_value`` is what code imports that travels in the pickle: module, where the code is from, whether it is guarded.
     ``importers``, ``entry_points`` and ``opened`` are what a :class:`Trace` has; ``seconds`` is how long it took.
     """
 
@@ -83,6 +84,7 @@ class Found:
     witnesses: Mapping[str, Mapping[str, Any]]
     """By method, more of the samples than are sealed, and their answers: what a trial is held against."""
     modules: Mapping[str, str | None]
+    by_value: tuple[tuple[str, str, bool], ...]
     importers: Mapping[str, str]
     entry_points: Mapping[str, str]
     opened: tuple[str, ...]
@@ -139,6 +141,7 @@ def probe(question: Question, *, python: Path, scratch: Path, timeout: float = 6
         samples=document["samples"],
         witnesses=document["witnesses"],
         modules=document["modules"],
+        by_value=tuple((module, home, guarded) for module, home, guarded in document["by_value"]),
         importers=document["importers"],
         entry_points=document["entry_points"],
         opened=tuple(document["opened"]),

@@ -32,11 +32,6 @@ IMPORTERS = frozenset(
 )
 """Functions that import the module which their first argument names."""
 
-_CODE_MAKERS = frozenset(
-    {("cloudpickle.cloudpickle", "_builtin_type"), ("dill._dill", "_create_code"), ("types", "CodeType")}
-)
-"""What code objects are made by: called with the names that the code uses, or giving the type that is."""
-
 _MAKERS = frozenset({("copyreg", "_reconstructor"), ("copyreg", "__newobj__"), ("copyreg", "__newobj_ex__")})
 
 
@@ -277,10 +272,6 @@ class _Machine:
     def reduce(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
         made = function
-        maker = function.by if isinstance(function, Made) else function
-        if isinstance(arguments, tuple) and isinstance(maker, Global) and (maker.module, maker.name) in _CODE_MAKERS:
-            groups = (item for item in arguments if isinstance(item, tuple))
-            self.reading.code_names |= {name for group in groups for name in group if isinstance(name, str)}
         if isinstance(function, Global) and isinstance(arguments, tuple) and arguments:
             key = (function.module, function.name)
             if key in IMPORTERS and isinstance(arguments[0], str):

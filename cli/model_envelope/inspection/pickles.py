@@ -25,8 +25,7 @@ class Scan:
 
     ``globals`` are the names that loading imports, sorted; ``imports`` the modules that it imports as a whole (those
     that functions pickled by value use). ``main_names`` are those taken from ``__main__``, ``by_value`` says that code
-    travels inside (cloudpickle, dill). ``code_names`` are the names in that code: of attributes, of variables and of
-    what it imports when it is called. ``root`` is the class of the pickled object, where the opcodes show it.
+    travels inside (cloudpickle, dill). ``root`` is the class of the pickled object, where the opcodes show it.
     ``hidden`` counts globals whose names are only made while loading: honest pickles have none.
     """
 
@@ -37,7 +36,6 @@ class Scan:
     main_names: tuple[str, ...]
     by_value: bool
     imports: tuple[str, ...] = ()
-    code_names: tuple[str, ...] = ()
     root: Global | None = None
     hidden: int = 0
     unknown_extensions: tuple[int, ...] = ()
@@ -139,7 +137,6 @@ def _result(reading: Reading, size: int) -> Scan:
         main_names=tuple(item.name for item in found if item.module in _MAIN),
         by_value=by_value,
         imports=tuple(sorted(reading.imports)),
-        code_names=tuple(sorted(reading.code_names)),
         root=reading.root,
         hidden=reading.hidden,
         unknown_extensions=tuple(sorted(reading.unknown_extensions)),

@@ -47,7 +47,6 @@ class Reading:
     end: int = 0
     globals: set[Global] = field(default_factory=set)
     imports: set[str] = field(default_factory=set)
-    code_names: set[str] = field(default_factory=set)
     hidden: int = 0
     unknown_extensions: set[int] = field(default_factory=set)
     persistent: int = 0

@@ -233,7 +233,7 @@ def _needs(
     find = partial(
         find_needs,
         scan_globals=scan.references,
-        code_names=scan.code_names,
+        by_value=found.by_value,
         seen=Seen(found.modules, found.importers, found.entry_points, found.opened),
         flavors=found.flavors,
         installed=installed,
