@@ -9,8 +9,9 @@ import pytest
 from strategies_tables import TEXT_STORAGE
 
 from model_envelope.inference.overlaps import overlap, tag_of, with_tags
+from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec import codec_for, dump_json, parse_json
+from model_envelope.runtime.codec import MethodCodec, codec_for, dump_json, parse_json
 from model_envelope.runtime.errors import Problems
 
 INTEGER = s.Scalar("int64")
@@ -150,3 +151,15 @@ def test_without_tags_the_looks_of_a_value_decide(options, body, option):
     alone = codec_for(options[option], TREES).decode(body, "$", expected)
     assert problems.items == expected.items == []
     assert type(found) is type(alone)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("rows", [0, 1])
+def test_of_two_tables_the_one_with_an_index_is_not_taken_for_the_one_without(swapped, rows):
+    frames = [pd.DataFrame({"x": [1]}, index=pd.Index(["a"], name="row")), pd.DataFrame({"x": [1]})]
+    kinds = [type_of(frame, "$") for frame in frames]
+    union = with_tags(s.Union(tuple(reversed(kinds)) if swapped else tuple(kinds)), {})
+    codec = MethodCodec(s.Method((s.Parameter("X", union),), union), {})
+    for frame in frames:
+        body = codec.encode_arguments({"X": frame.head(rows)})
+        pd.testing.assert_frame_equal(codec.decode(body).positional[0], frame.head(rows))

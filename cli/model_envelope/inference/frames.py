@@ -15,7 +15,7 @@ from model_envelope.runtime.codec.base import Definitions
 from model_envelope.runtime.codec.tables.columns.choices import spell_categories
 from model_envelope.runtime.codec.tables.columns.column import categories_kind, kind_of_dtype, values_for
 from model_envelope.runtime.codec.tables.columns.dtypes import arrow_storage, dtype_of, is_arrow, storage_of
-from model_envelope.runtime.codec.tables.pandas import labels_of
+from model_envelope.runtime.codec.tables.pandas import labels_of, merely_counts
 from model_envelope.runtime.codec.values.keys import encode_key, spell
 from model_envelope.runtime.codec.values.scalars import Refused
 from model_envelope.runtime.errors import EnvelopeError, InvalidSignature, Problem
@@ -79,7 +79,7 @@ def series_type(series: Any, path: str) -> s.Series:
 
 def _index(index: Any, path: str, taken: set[str], problems: list[Problem]) -> list[s.Column]:
     """Give the levels of an index; none where it merely counts the rows."""
-    if index.nlevels == 1 and index.name is None and index.dtype.kind in "iu" and index.dtype.name.islower():
+    if merely_counts(index):
         return []
     levels = []
     for at, name in enumerate(index.names):

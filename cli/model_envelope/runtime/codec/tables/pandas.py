@@ -212,6 +212,11 @@ def index_of(levels: Sequence[s.Column], built: Mapping[str, Any]) -> Any:
     return arrays[0] if len(arrays) == 1 else pd.MultiIndex.from_arrays(arrays)
 
 
+def merely_counts(index: Any) -> bool:
+    """Tell whether an index says nothing but where a row stands, or stood: whole numbers without a name."""
+    return index.nlevels == 1 and index.name is None and index.dtype.kind in "iu" and index.dtype.name.islower()
+
+
 def levels_of(value: Any, wanted: Sequence[s.Column], path: str, problems: Problems) -> dict[str, Any] | None:
     """Take the levels of the index that the signature has; None, with a problem noted, where they are not there."""
     if not wanted:

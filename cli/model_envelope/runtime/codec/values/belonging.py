@@ -58,7 +58,8 @@ def belongs(kind: s.Type, value: Any, definitions: Definitions) -> bool:
         case s.Reference():
             return belongs(definitions[kind.name], value, definitions)
         case s.Table() | s.Series() | s.Tensor():
-            return _library(value) == kind.flavor.value and not codec_problems(kind, value, definitions)
+            own = _library(value) == kind.flavor.value and _has_index(kind, value)
+            return own and not codec_problems(kind, value, definitions)
     return True
 
 
@@ -90,6 +91,15 @@ def codec_problems(kind: s.Type, value: Any, definitions: Definitions) -> bool:
     problems = Problems()
     codec_for(kind, definitions).encode(value, "$", problems)
     return bool(problems)
+
+
+def _has_index(kind: s.Type, value: Any) -> bool:
+    """Tell whether a pandas object has an index that says something where its type has one, and only there."""
+    if not isinstance(kind, s.Table | s.Series) or kind.flavor is not s.Flavor.PANDAS or not hasattr(value, "index"):
+        return True
+    from model_envelope.runtime.codec.tables.pandas import merely_counts
+
+    return bool(kind.index) != merely_counts(value.index)
 
 
 def _library(value: Any) -> str:
