@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from model_envelope.dependencies.asked_modules import AskedModule, look_up
 from model_envelope.dependencies.graph import brought_along
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.local_code import LocalCode, LocalFile, LocalModule, follow
@@ -110,6 +111,7 @@ def find_needs(
     rules: Rules | None = None,
     main: Path | None = None,
     code_names: Iterable[str] = (),
+    modules: Iterable[AskedModule] = (),
 ) -> Needs:
     """Find what a model needs.
 
@@ -117,11 +119,12 @@ def find_needs(
     ``loaded_modules`` maps the modules that loading and answering imported to their files. ``flavors`` are the modules
     that the signature's values are made by. ``main`` is the script that stands for ``__main__``: local code whose
     imports count. ``code_names`` are the names in code that the pickle carries by value: such a name counts as imported
-    where it is dotted or a module of that name was loaded.
+    where it is dotted or a module of that name was loaded. ``modules`` are those that the user names.
 
     Raises :class:`InvalidInput` (``needs.unknown-module``, with all of them) where something that the pickle or the
     signature names belongs to no distribution, is not Python's own, and is in none of the local folders; and
-    (``rules.needed``) where the user asks to drop what the model cannot be loaded without.
+    (``rules.needed``) where the user asks to drop what the model cannot be loaded without; (``module.unknown``) where a
+    module that the user names is not here.
     """
     filters = shipped_rules().here(installed.distributions) if rules is None else rules
     real = {module: installed.real_name(module, file) for module, file in loaded_modules.items()}
@@ -138,7 +141,11 @@ def find_needs(
     for module in code.loaded():
         start += code.find(module) or ()
         findings.local |= {found for found in (code.top_level(module),) if found}
-    _follow_local_code(start, installed, code, findings)
+    asked = look_up(modules, code, installed)
+    findings.local |= asked.local
+    for owners, module, told in asked.installed:
+        findings.add(owners, Evidence(module, told, certain=True))
+    _follow_local_code([*start, *asked.files], installed, code, findings)
     for rule in filters.keeping(module for module, _ in named):
         if rule.distribution in installed.distributions:
             findings.add((rule.distribution,), Evidence(rule.when, rule.told))
