@@ -68,7 +68,7 @@ def read_code_settings(
     """Give what a command says about local code, and for what it does not say the settings of the nearest project.
 
     ``modules`` are dotted names and paths; those of the project's file (``modules`` in ``[tool.envelope]``) come on
-    top. ``limit`` is a number of bytes or a size such as ``2GB``, in the file ``code-limit``. ``spelled`` is how the two
+    top. ``limit`` is a number of bytes or a size such as ``2GB``, in the file ``code-limit``. ``spelled`` is how both
     are said: ``--{}`` by options, ``{}=`` by arguments.
 
     Raises :class:`InvalidInput` for a path that leads to no module (``module.missing``), settings of other kinds

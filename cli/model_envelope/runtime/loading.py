@@ -69,7 +69,7 @@ def load_model(envelope: EnvelopeFiles) -> Any:
             code="model.unknown-loader",
             hint="upgrade model-envelope: `pip install --upgrade model-envelope`",
         )
-    imports = LocalImports([str(envelope.code)], sealed=True).activate() if envelope.code.is_dir() else None
+    imports = LocalImports([str(envelope.code)] if envelope.code.is_dir() else [], sealed=True).activate()
     return load_pickle(envelope.path / loader.file, main=loader.main, imports=imports)
 
 
@@ -94,7 +94,8 @@ def load_pickle(path: Path, *, main: str | None = None, imports: LocalImports | 
             f"{path.name} needs the module `{error.name}`, which is not here",
             code="model.missing-module",
             detail=own_traceback(error, (__file__,)),
-            hint=f"install what provides `{error.name}` in {sys.executable}, or name another interpreter with --python",
+            hint=f"install what provides `{error.name}` in {sys.executable}, name another interpreter with --python, or, "
+            "where it is a module of your own, its file or folder when the model is packed: --module PATH",
         ) from error
     except (Exception, SystemExit) as error:
         raise ModelFailed(

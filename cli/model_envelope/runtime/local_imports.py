@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import ast
 import builtins
+import filecmp
 import importlib
 import os
 import re
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.machinery import (
     EXTENSION_SUFFIXES,
@@ -74,6 +76,8 @@ class LocalImports:
 
     def activate(self) -> LocalImports:
         """Find modules there from now on; gives the one that does so already for the same folders."""
+        if not self.folders:
+            return self
         for other in _active:
             if other.folders == self.folders:
                 return other
@@ -94,8 +98,12 @@ class LocalImports:
         return self
 
     def has(self, module: str) -> bool:
-        """Say whether the folders have a module or package of that top-level name; a bare folder is none."""
-        return self._spec(module.partition(".")[0]) is not None
+        """Say whether the folders have a module or package of that top-level name.
+
+        A folder without ``__init__.py`` counts only where its name means something else to others.
+        """
+        name = module.partition(".")[0]
+        return name in self.names_beside or self._spec(name, bare=False) is not None
 
     def module(self, name: str) -> Any:
         """Import a module by the name that its author knows it by."""
@@ -119,9 +127,14 @@ class LocalImports:
 
     @cached_property
     def names_beside(self) -> frozenset[str]:
-        """The names of modules here that mean something else to others."""
+        """The names of modules here that mean something else to others.
+
+        Equal code may be shared: an object that the process made is of the class that the model knows. But where one
+        module differs, all are kept apart, as one may import the other.
+        """
         names = {item.partition(".")[0] for folder in self.folders for item in _listed(folder)}
-        return frozenset(name for name in names if name.isidentifier() and self._means_more(name))
+        pairs = {name: pair for name in names if name.isidentifier() and (pair := self._twice(name))}
+        return frozenset(pairs if any(ours.differs(theirs) for ours, theirs in pairs.values()) else ())
 
     def builtins(self, folder: str | None = None) -> Mapping[str, Any]:
         """Give what stands for ``__builtins__`` in local code: its imports find the local modules of its folder."""
@@ -162,9 +175,9 @@ class LocalImports:
     def _named(self, name: str) -> str:
         return f"{self._package}.{name}" if name.partition(".")[0] in self.names_beside else name
 
-    def _spec(self, name: str, folders: Sequence[str] | None = None) -> ModuleSpec | None:
+    def _spec(self, name: str, folders: Sequence[str] | None = None, *, bare: bool = True) -> ModuleSpec | None:
         spec = PathFinder.find_spec(name, list(self.folders if folders is None else folders))
-        return spec if spec is not None and spec.loader is not None else None
+        return spec if spec is not None and (bare or spec.loader is not None) else None
 
     def _file(self, module: str) -> str | None:
         path: list[str] = list(self.folders)
@@ -177,21 +190,27 @@ class LocalImports:
             path = list(spec.submodule_search_locations or ())
         return spec.origin if spec is not None else None
 
-    def _means_more(self, name: str) -> bool:
-        spec = self._spec(name)
+    def _twice(self, name: str) -> tuple[_Code, _Code] | None:
+        """Give what a name is here and what it means to others; None where they know nothing but this."""
+        spec = self._spec(name, bare=self.sealed)
         if spec is None or name in _STARTED_WITH or name in sys.builtin_module_names:
-            return False
+            return None
         loaded = sys.modules.get(name)
-        if loaded is not None and (file := getattr(loaded, "__file__", None)):
-            return not _same_code(spec, file)
-        other = self._elsewhere(name, None)
-        return other is not None and other.loader is not None and not _same_file(other.origin, spec.origin)
+        if loaded is not None:
+            theirs = _Code(getattr(loaded, "__file__", None), tuple(getattr(loaded, "__path__", ())))
+        else:
+            found = self._elsewhere(name, None)
+            theirs = _Code.of(found) if found is not None else _Code(None, ())
+        theirs = theirs.without(self.folders)
+        return (_Code.of(spec), theirs) if theirs.file or theirs.folders else None
 
     def _elsewhere(self, name: str, target: Any) -> ModuleSpec | None:
-        """Find a top-level module where these folders are not looked at."""
-        rest = [entry for entry in sys.path if os.path.abspath(entry) not in self.folders]  # noqa: PTH100
+        """Find a top-level module where these folders are not looked at, nor those of envelopes loaded later."""
+        later = _active[_active.index(self) :] if self in _active else [self]
+        known = {folder for imports in (*_active, *later) for folder in imports.folders}
+        rest = [entry for entry in sys.path if os.path.abspath(entry) not in known]  # noqa: PTH100
         for finder in sys.meta_path:
-            if finder is self:
+            if finder in later:
                 continue
             if finder is PathFinder:
                 spec = PathFinder.find_spec(name, rest, target)
@@ -213,6 +232,37 @@ class LocalImports:
 
     def _folder_of(self, path: str) -> str | None:
         return next((folder for folder in self.folders if path == folder or path.startswith(folder + os.sep)), None)
+
+
+@dataclass(frozen=True)
+class _Code:
+    """Where the code of a module is: its file (a folder without ``__init__.py`` has none), and a package's folders."""
+
+    file: str | None
+    folders: tuple[str, ...]
+
+    @classmethod
+    def of(cls, spec: ModuleSpec) -> _Code:
+        return cls(spec.origin if spec.loader is not None else None, tuple(spec.submodule_search_locations or ()))
+
+    def without(self, roots: Sequence[str]) -> _Code:
+        """Leave out what lies in these folders."""
+        inside = tuple(os.path.realpath(root) + os.sep for root in roots)
+        file = self.file if self.file and not os.path.realpath(self.file).startswith(inside) else None
+        return _Code(file, tuple(path for path in self.folders if not os.path.realpath(path).startswith(inside)))
+
+    def differs(self, other: _Code) -> bool:
+        """Say whether another is not as good: bare folders have to agree in what both have, all else in every file."""
+        if not self.folders:
+            return bool(other.folders) or not _equal(self.file, other.file)
+        if not self.file and other.file:
+            return True
+        for folder in map(Path, self.folders):
+            for path in _files(folder):
+                there = [place for root in other.folders if (place := Path(root, path.relative_to(folder))).exists()]
+                if (self.file and not there) or any(not _equal(path, place) for place in there):
+                    return True
+        return False
 
 
 class _Inside:
@@ -270,29 +320,15 @@ def _holds_distributions(folder: str) -> bool:
     return any(name.endswith(_INSTALLED) for name in _listed(folder))
 
 
-def _same_file(one: str | None, other: str | None) -> bool:
-    return one is not None and other is not None and os.path.realpath(one) == os.path.realpath(other)
-
-
-def _same_code(spec: ModuleSpec, file: str) -> bool:
-    """Say whether a module was loaded from equal code elsewhere: of a package every file has to be equal."""
-    if _same_file(spec.origin, file):
-        return True
-    if spec.submodule_search_locations is None:
-        return _bytes(spec.origin) == _bytes(file)
-    ours, theirs = Path(next(iter(spec.submodule_search_locations))), Path(file).parent
-    return all(_bytes(path) == _bytes(theirs / path.relative_to(ours)) for path in _files(ours))
-
-
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
 
 
-def _bytes(path: str | Path | None) -> bytes | None:
+def _equal(one: str | Path | None, other: str | Path | None) -> bool:
     try:
-        return Path(path).read_bytes() if path else None
+        return bool(one and other) and filecmp.cmp(str(one), str(other), shallow=False)
     except OSError:
-        return None
+        return False
 
 
 def _bound_in(file: str) -> frozenset[str]:

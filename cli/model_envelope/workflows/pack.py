@@ -121,7 +121,7 @@ def pack(
             main=None if main is None else main.stem,
         )
         found = probe(question, python=interpreter, scratch=scratch)
-        report(Done("probe", f"Loaded a {found.model_class}; {_and(found.methods)} answered the samples"))
+        report(Done("probe", f"Loaded a {plain_name(found.model_class)}; {_and(found.methods)} answered the samples"))
         for note in found.notes:
             report(Note(note))
         report(Started("needs", "Finding what it needs"))
