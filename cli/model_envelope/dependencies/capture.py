@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.local_code import LocalModule
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.files import human_size
@@ -33,6 +34,11 @@ LEFT_OUT_ENDINGS = (".pyc", ".pyo", ".swp", "~", ".egg-info", ".dist-info")
 BUILT = frozenset({"build", "dist", "wandb", "mlruns", "lightning_logs", ".cache"})
 """Folders of results: left out where they hold no module themselves."""
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+_ASKS_FOR_METADATA = re.compile(
+    rb"\bimportlib[._]metadata\b|\bfrom importlib import [^\n]*\bmetadata\b|\bpkg_resources\b"
+)
 
 
 def read_size(text: str, place: str) -> int:
@@ -93,6 +99,24 @@ def capture(
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     return tuple(sorted(chosen))
+
+
+def capture_metadata(local: Iterable[LocalModule], installed: Installed, into: Path) -> None:
+    """Give captured code that asks for its own version or entry points what it would find where it is installed.
+
+    That is the metadata of editable installs whose code was copied below ``into``; without the address it came from.
+    """
+    if not any(_ASKS_FOR_METADATA.search(path.read_bytes()) for path in sorted(into.rglob("*.py"))):
+        return
+    folders = {module.path for module in local}
+    for _, distribution in sorted(installed.distributions.items()):
+        if distribution.project is None or not any(distribution.project in path.parents for path in folders):
+            continue
+        info = into / f"{distribution.key.replace('-', '_')}-{distribution.version}.dist-info"
+        for names, name in ((("METADATA", "PKG-INFO"), "METADATA"), (("entry_points.txt",), "entry_points.txt")):
+            if source := next((file for given in names if (file := distribution.info / given).is_file()), None):
+                info.mkdir(exist_ok=True)
+                shutil.copyfile(source, info / name)
 
 
 def _files(module: LocalModule) -> Iterator[tuple[Path, str]]:

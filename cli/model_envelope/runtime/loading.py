@@ -94,20 +94,34 @@ def load_pickle(path: Path, *, main: str | None = None, imports: LocalImports | 
             f"{path.name} needs the module `{error.name}`, which is not here",
             code="model.missing-module",
             detail=own_traceback(error, (__file__,)),
-            hint=f"install what provides `{error.name}` in {sys.executable}, name another interpreter with --python, or, "
-            "where it is a module of your own, its file or folder when the model is packed: --module PATH",
+            hint=f"install what provides `{error.name}` in {sys.executable}, or name another interpreter with "
+            "--python; a module of your own is named to pack by its path: --module PATH",
         ) from error
     except (Exception, SystemExit) as error:
         raise ModelFailed(
             f"{path.name} cannot be loaded: {summary(error)}",
             code="model.load",
             detail=own_traceback(error, (__file__,)),
-            hint="load it as it was saved: with the same packages, its own modules in its folder or the current one",
+            hint=_advice(error),
         ) from error
     finally:
         if os.getpid() != process:
             # Code of the model has forked, and this is the copy: what it would do from here on is done already.
             os._exit(0)
+
+
+def _advice(error: BaseException) -> str:
+    """Say what to do about a model that cannot be loaded, by where the error comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    parts = Path(frames[-1].filename).parts if frames else ()
+    folder = next((part for part in parts if part in ("site-packages", "dist-packages")), None)
+    if folder is None:
+        return "load it as it was saved: with the same packages, its own modules in its folder or the current one"
+    package = parts[parts.index(folder) + 1].removesuffix(".py")
+    return (
+        f"the error comes from the installed `{package}`: it may be broken, or another version than the model was "
+        "saved with; install it again, in that version"
+    )
 
 
 def summary(error: BaseException) -> str:

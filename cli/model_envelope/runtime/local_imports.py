@@ -207,7 +207,7 @@ class LocalImports:
     def _elsewhere(self, name: str, target: Any) -> ModuleSpec | None:
         """Find a top-level module where these folders are not looked at, nor those of envelopes loaded later."""
         later = _active[_active.index(self) :] if self in _active else [self]
-        known = {folder for imports in (*_active, *later) for folder in imports.folders}
+        known = {folder for imports in later for folder in imports.folders}
         rest = [entry for entry in sys.path if os.path.abspath(entry) not in known]  # noqa: PTH100
         for finder in sys.meta_path:
             if finder in later:

@@ -129,6 +129,7 @@ def pack(
         for note in idle(wishes, installed):
             report(Note(note))
         capture.capture(needs.local, draft.folder / "code", limit=settings.limit, raised_by=settings.raised_by)
+        capture.capture_metadata(needs.local, installed, draft.folder / "code")
         report(Done("needs", _needs_text(needs)))
         _write(draft, model, scan, found, needs, installed, checked, main)
         resolver = None
