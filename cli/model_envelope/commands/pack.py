@@ -53,6 +53,14 @@ def pack(
             metavar="OLD=NEW", help="Take another package in its place; NEW may name its version, `NEW==1.2`."
         ),
     ] = None,
+    module: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A module that no import names, to take along: its dotted name or its path."),
+    ] = None,
+    code_limit: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="How much local code may travel. Default: 500MB.", show_default=False),
+    ] = None,
     sample_rows: Annotated[int, typer.Option(metavar="N", help="How many sample rows are sealed.")] = 5,
     no_samples: Annotated[bool, typer.Option("--no-samples", help="Seal no samples.")] = False,
     python: Annotated[
@@ -76,8 +84,8 @@ def pack(
     samples; locks the packages, proves them in a clean room, and prints the path of the sealed envelope. Nothing
     appears unless everything went well. With `--no-lock` and `--no-proof` nothing needs a network.
 
-    `keep`, `drop` and `replace` may also stand in [tool.envelope] of the project's pyproject.toml; `envelope
-    dependencies` says what came of it.
+    `keep`, `drop`, `replace`, `modules` and `code-limit` may also stand in [tool.envelope] of the project's
+    pyproject.toml; `envelope dependencies` says what came of it.
     """
     with command("pack", json=json) as out:
         result = workflow.pack(
@@ -97,6 +105,8 @@ def pack(
             rows=sample_rows,
             columns=column or (),
             asked=workflow.Asked(tuple(keep or ()), tuple(drop or ()), _replacements(replace or ())),
+            modules=module or (),
+            code_limit=code_limit,
             keep_samples=not no_samples,
             lock=not no_lock,
             prove=not no_proof,

@@ -7,14 +7,16 @@ are those of the core metadata and of the record of installed distributions
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import io
 import json
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -24,8 +26,12 @@ from packaging.utils import canonicalize_name
 _INSTALLED_FOLDERS = ("site-packages", "dist-packages")
 _MODULE_SUFFIXES = (".py", ".so", ".pyd")
 _TOP_LEVEL = re.compile(rb'^"?([^/,"\r\n]+)(?=[/,"\r\n])', re.MULTILINE)
+_METADATA_FOLDER = re.compile(r"[^/]+\.(?:dist|egg)-info(?:/|$)")
 _NAME = re.compile(rb"^Name:[ \t]*(\S+)", re.MULTILINE)
 _VERSION = re.compile(rb"^Version:[ \t]*(\S+)", re.MULTILINE)
+
+DEBIAN_LISTS = Path("/var/lib/dpkg/info")
+"""Where Debian and its kin keep the files of what they installed."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,22 @@ class Distribution:
             # These paths start at the metadata's folder.
             lines = (os.path.normpath(f"{relative}/{line}") for line in content.decode("utf-8", "replace").split("\n"))
             return "\n".join(lines).encode()
-        return None
+        return _listed_by_debian(self.location).get(self.info.name)
+
+    def is_in_effect(self, module: str) -> bool:
+        """Say whether the file of a module is the one that it installed, by the hash in its record.
+
+        Another distribution may have written its own in its place. True where the record does not tell.
+        """
+        for row in csv.reader(io.StringIO((self._record() or b"").decode("utf-8", "replace"))):
+            if len(row) > 1 and row[1].startswith("sha256=") and _module_of(row[0]) == module:
+                try:
+                    found = hashlib.sha256((self.location / row[0]).read_bytes()).digest()
+                except OSError:
+                    return False
+                if base64.urlsafe_b64encode(found).rstrip(b"=").decode() != row[1].removeprefix("sha256="):
+                    return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -230,9 +251,15 @@ class Installed:
         prefix = module
         while prefix:
             if owners := tuple(sorted(key for key in candidates if prefix in self.distributions[key].modules)):
-                return owners
+                return self._in_effect(owners, prefix)
             prefix = prefix.rpartition(".")[0]
         return ()
+
+    def _in_effect(self, owners: tuple[str, ...], module: str) -> tuple[str, ...]:
+        """Of several that install a module, those whose file is there; all where that cannot be told."""
+        if len(owners) == 1:
+            return owners
+        return tuple(key for key in owners if self.distributions[key].is_in_effect(module)) or owners
 
     def real_name(self, module: str, file: str | None) -> str:
         """Give the name under which a distribution installs a module that was loaded under another name.
@@ -265,6 +292,23 @@ class Installed:
                 for name in item.top_level:
                     index.setdefault(name, []).append(key)
         return index
+
+
+@cache
+def _listed_by_debian(folder: Path) -> Mapping[str, bytes]:
+    """Give the records of what Debian's packages install into a folder, by the name of the metadata's folder.
+
+    They come without a RECORD of their own. The lists have whole paths, a line each.
+    """
+    found: dict[str, bytes] = {}
+    if folder.name != "dist-packages" or not DEBIAN_LISTS.is_dir():
+        return found
+    start = f"{folder}/"
+    for path in sorted(DEBIAN_LISTS.glob("python3-*.list")):
+        lines = [line.removeprefix(start) for line in (_text(path) or "").split("\n") if line.startswith(start)]
+        for name in {line.partition("/")[0] for line in lines if _METADATA_FOLDER.match(line)}:
+            found[name] = "\n".join(lines).encode()
+    return found
 
 
 def _is_regular(location: Path, top: str) -> bool:
@@ -302,7 +346,7 @@ def _module_of(path: str) -> str | None:
 
 def _size_of(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return path.stat().st_size if path.is_file() else 0
     except OSError:
         return 0
 

@@ -11,18 +11,31 @@ from pathlib import Path
 
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.source_imports import Import, read_imports
+from model_envelope.runtime.local_imports import plain_name
 
 _INSTALLED_FOLDERS = frozenset({"site-packages", "dist-packages"})
 _OWN = "model_envelope"
 _MAPPING = re.compile(r"^MAPPING(?::[^=]+)?\s*=\s*(\{.*\})\s*$", re.MULTILINE)
+_MAPPED_MODULE = re.compile(r"""\.map_module\(\s*(['"].*?['"])\s*,\s*(['"].*?['"])\s*\)""")
 
 
 @dataclass(frozen=True, order=True)
 class LocalModule:
-    """A top-level module or package that no distribution owns: ``path`` is its file or its folder."""
+    """A top-level module or package that no distribution owns: ``path`` is its file or its folder.
+
+    A part of a package that lies elsewhere than the package itself (an extension module in a folder of builds) comes
+    alone, under its dotted name.
+    """
 
     name: str
     path: Path
+
+    def place_of(self, path: Path) -> str:
+        """Give where a file or folder of it lies below ``code/``: where it can be imported by its name."""
+        place = self.name.replace(".", "/")
+        if path != self.path:
+            return f"{place}/{path.relative_to(self.path).as_posix()}"
+        return place if path.is_dir() else place + path.name[len(path.name.partition(".")[0]) :]
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,7 @@ class LocalFile:
     @property
     def shown(self) -> str:
         """Where it lies in the envelope."""
-        return f"code/{self.path.relative_to(self.top.path.parent).as_posix()}"
+        return f"code/{self.top.place_of(self.path)}"
 
     @property
     def package(self) -> str:
@@ -66,7 +79,9 @@ class LocalCode:
         stdlib: frozenset[str],
         roots: Sequence[Path],
     ) -> None:
-        self._loaded = loaded
+        # Where a local module has the name of an installed one, both were loaded: the local one under another name.
+        self._beside = {plain_name(name): file for name, file in loaded.items() if plain_name(name) != name}
+        self._loaded = {name: file for name, file in loaded.items() if plain_name(name) == name}
         self._installed = installed
         self._stdlib = stdlib
         elsewhere = (folder for folder in installed.search_path if not _INSTALLED_FOLDERS & set(folder.parts))
@@ -84,6 +99,8 @@ class LocalCode:
     def is_standard(self, module: str) -> bool:
         """Whether a module is Python's own, or this tool's."""
         top = module.partition(".")[0]
+        if top in self._beside:
+            return False
         return top in self._stdlib or top in ("__future__", _OWN)
 
     def find(self, module: str) -> tuple[LocalFile, ...] | None:
@@ -105,7 +122,7 @@ class LocalCode:
         name = module.partition(".")[0]
         seen = self._where_loaded(module)
         if seen is not None:
-            return None if self._is_installed(module, seen) else LocalModule(name, _top_of(module, seen))
+            return None if self._is_installed(module, seen[1]) else self._local_at(*seen)
         if name in self._mapped:
             return LocalModule(name, self._mapped[name])
         for root in self._roots:
@@ -113,15 +130,40 @@ class LocalCode:
                 return LocalModule(name, found)
         if self._installed.owners(module):
             return None
-        for root in self._roots:
-            if (root / name).is_dir() and any((root / name).rglob("*.py")):
-                return LocalModule(name, root / name)
+        # Of folders without `__init__.py` there may be several of one name, each with other modules.
+        bare = [root / name for root in self._roots if (root / name).is_dir()]
+        for folder in sorted(bare, key=lambda folder: not _holds(folder, module)):
+            if any(folder.rglob("*.py")):
+                return LocalModule(name, folder)
         return None
+
+    def all_files(self, module: str, top: LocalModule) -> tuple[LocalFile, ...]:
+        """Give all source files of a local module: of a package those below it too; none where there is no such."""
+        if top.path.is_file():
+            return tuple(_files_of(module, top)) if module == top.name else ()
+        folder = top.path.joinpath(*module[len(top.name) :].split(".")[1:])
+        if not folder.is_dir():
+            file = folder.with_name(f"{folder.name}.py")
+            return tuple(_files_of(module, top)) if file.is_file() else ()
+        paths = (
+            path
+            for path in sorted(folder.rglob("*.py"))
+            if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        )
+        return tuple(LocalFile(_dotted(path, top), path, top) for path in paths)
+
+    def names(self) -> Iterator[str]:
+        """Give the names of all modules and packages in the folders that local code is looked for in."""
+        for root in self._roots:
+            for item in root.iterdir():
+                if item.suffix == ".py" or (item.is_dir() and any(item.glob("*.py"))):
+                    yield item.stem
 
     def loaded(self) -> Iterator[str]:
         """Give the local modules that the probe saw loaded, whoever loaded them."""
-        for module in sorted(self._loaded):
-            file = self._loaded[module]
+        loaded = {**self._loaded, **self._beside}
+        for module in sorted(loaded):
+            file = loaded[module]
             if file is None or self.is_standard(module) or module in ("__main__", "__mp_main__"):
                 continue
             path = Path(file)
@@ -130,14 +172,28 @@ class LocalCode:
             if not any(folder in path.parents for folder in self._stdlib_folders):
                 yield module
 
-    def _where_loaded(self, module: str) -> Path | None:
+    def _where_loaded(self, module: str) -> tuple[str, Path] | None:
+        """Give the longest part of a dotted name that was loaded from a file, and that file."""
         prefix = module
         while prefix:
+            file = self._beside.get(prefix) or self._loaded.get(prefix)
             # Some libraries give modules that they make up a file name that leads nowhere.
-            if (file := self._loaded.get(prefix)) and Path(file).is_absolute():
-                return Path(file) if prefix == module else _file_of_part(module, prefix, Path(file))
+            if file and Path(file).is_absolute():
+                return prefix, Path(file)
             prefix = prefix.rpartition(".")[0]
         return None
+
+    def _local_at(self, module: str, file: Path) -> LocalModule:
+        name = module.partition(".")[0]
+        own = self._beside.get(name) or self._loaded.get(name)
+        if own:
+            top = _top_of(name, Path(own))
+            if top == file or top in file.parents:
+                return LocalModule(name, top)
+        above = _top_of(module, file)
+        if "." not in module or above.name == name:
+            return LocalModule(name, above)
+        return LocalModule(module, file.parent if _is_init(file) else file)
 
     def _is_installed(self, module: str, file: Path) -> bool:
         inside = any(folder in self._installed.locations for folder in file.parents)
@@ -184,18 +240,25 @@ def _regular(root: Path, name: str) -> Path | None:
 def _top_of(module: str, file: Path) -> Path:
     """Give the file or folder of the top-level module, from where a module of it lies."""
     depth = module.count(".")
-    path = file.parent if file.name.partition(".")[0] == "__init__" else file
+    path = file.parent if _is_init(file) else file
     for _ in range(depth):
         path = path.parent
     return path
 
 
-def _file_of_part(module: str, prefix: str, file: Path) -> Path:
-    """Give where a module would lie whose package was loaded from a file."""
-    if file.name.partition(".")[0] != "__init__":
-        # Not a package: the rest of the name is something in the module. Named so that the way up is as long.
-        return file.joinpath(*module[len(prefix) + 1 :].split("."))
-    return file.parent.joinpath(*module[len(prefix) + 1 :].split("."))
+def _is_init(file: Path) -> bool:
+    return file.name.partition(".")[0] == "__init__"
+
+
+def _holds(folder: Path, module: str) -> bool:
+    """Say whether a folder without ``__init__.py`` has the next part of a dotted name."""
+    part = module.split(".")[1:2]
+    return not part or (folder / part[0]).is_dir() or any(folder.glob(f"{part[0]}.*"))
+
+
+def _dotted(path: Path, top: LocalModule) -> str:
+    parts = path.relative_to(top.path).with_suffix("").parts
+    return ".".join((top.name, *parts[: -1 if parts[-1] == "__init__" else None]))
 
 
 def _files_of(module: str, top: LocalModule) -> Iterator[LocalFile]:
@@ -206,7 +269,7 @@ def _files_of(module: str, top: LocalModule) -> Iterator[LocalFile]:
     folder, name = top.path, top.name
     if (folder / "__init__.py").is_file():
         yield LocalFile(name, folder / "__init__.py", top)
-    for part in module.split(".")[1:]:
+    for part in module[len(top.name) :].split(".")[1:]:
         name = f"{name}.{part}"
         if (folder / part).is_dir():
             folder /= part
@@ -229,21 +292,30 @@ def _stdlib_folders(loaded: Mapping[str, str | None], stdlib: frozenset[str]) ->
 
 
 def _mapped_by_finders(installed: Installed) -> dict[str, Path]:
-    """Give where editable packages lie that setuptools finds by a table instead of a folder on the search path."""
+    """Give where editable packages lie that a finder knows, instead of a folder on the search path."""
     found: dict[str, Path] = {}
     for folder in installed.search_path:
-        for finder in sorted(folder.glob("__editable___*_finder.py")):
-            match = _MAPPING.search(finder.read_text(encoding="utf-8", errors="replace"))
-            if not match:
-                continue
-            try:
-                table = ast.literal_eval(match[1])
-            except (SyntaxError, ValueError):
-                continue
-            found |= {name: _package_or_module(Path(path)) for name, path in table.items() if "." not in name}
+        for finder in sorted((*folder.glob("__editable___*_finder.py"), *folder.glob("_editable_impl_*.py"))):
+            source = finder.read_text(encoding="utf-8", errors="replace")
+            found |= {name: _package_or_module(Path(path)) for name, path in _mapped_in(source) if "." not in name}
     return found
 
 
+def _mapped_in(source: str) -> Iterator[tuple[str, str]]:
+    """Give name and path of what such a finder finds: setuptools writes a table, hatchling a call for each."""
+    pairs = [f"({match[1]}, {match[2]})" for match in _MAPPED_MODULE.finditer(source)]
+    if table := _MAPPING.search(source):
+        pairs.append(table[1])
+    for text in pairs:
+        try:
+            found = ast.literal_eval(text)
+        except (SyntaxError, ValueError):
+            continue
+        yield from found.items() if isinstance(found, dict) else (found,)
+
+
 def _package_or_module(path: Path) -> Path:
+    if _is_init(path):
+        return path.parent
     module = path.with_name(f"{path.name}.py")
     return module if not path.exists() and module.is_file() else path

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from model_envelope.dependencies.asked_modules import AskedModule, look_up
 from model_envelope.dependencies.graph import brought_along
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.local_code import LocalCode, LocalFile, LocalModule, follow
@@ -136,6 +137,7 @@ def find_needs(
     rules: Rules | None = None,
     main: Path | None = None,
     by_value: Iterable[tuple[str, str, bool]] = (),
+    modules: Iterable[AskedModule] = (),
     tried: Tried | None = None,
 ) -> Needs:
     """Find what a model needs.
@@ -144,11 +146,13 @@ def find_needs(
     what loading and answering used. ``flavors`` are the modules that the signature's values are made by. ``main`` is
     the script that stands for ``__main__``: local code whose imports count. ``by_value`` is what code imports that
     belongs to no module: the module, where the code is from, and whether it can do without; code from a distribution
-    does not count. ``tried`` is what was found by trying what was in doubt.
+    does not count. ``modules`` are those that the user names. ``tried`` is what was found by trying what was in
+    doubt.
 
     Raises :class:`InvalidInput` (``needs.unknown-module``, with all of them) where something that the pickle or the
     signature names belongs to no distribution, is not Python's own, and is in none of the local folders; and
-    (``rules.needed``) where the user asks to drop what the model cannot be loaded without.
+    (``rules.needed``) where the user asks to drop what the model cannot be loaded without; (``module.unknown``) where a
+    module that the user names is not here.
     """
     filters = shipped_rules().here(installed.distributions) if rules is None else rules
     real = {module: installed.real_name(module, file) for module, file in seen.modules.items()}
@@ -165,7 +169,11 @@ def find_needs(
     for module in code.loaded():
         start += code.find(module) or ()
         findings.local |= {found for found in (code.top_level(module),) if found}
-    _follow_local_code(start, installed, code, findings)
+    asked = look_up(modules, code, installed)
+    findings.local |= asked.local
+    for owners, module, told in asked.installed:
+        findings.add(owners, Evidence(module, told, certain=True))
+    _follow_local_code([*start, *asked.files], installed, code, findings)
     for rule in filters.keeping(module for module, _ in named):
         if rule.distribution in installed.distributions:
             findings.add((rule.distribution,), Evidence(rule.when, rule.told))

@@ -33,7 +33,7 @@ from model_envelope.runtime.errors import Problem, Problems
 
 FILE = "pyproject.toml"
 SECTION = "[tool.envelope]"
-SETTINGS = ("base-image", "keep", "drop", "replace")
+SETTINGS = ("base-image", "code-limit", "drop", "keep", "modules", "replace")
 """Every key that the section may have."""
 
 
@@ -151,7 +151,7 @@ def _said(asked: Asked) -> Iterator[Wish]:
 
 def _configured(folders: Sequence[Path]) -> Iterator[Wish]:
     """Read what the nearest project asks for."""
-    path, table = _project(folders)
+    path, table = project_settings(folders)
     if path is None:
         return
     problems = Problems()
@@ -267,7 +267,7 @@ def _against(wish: Wish, other: Wish) -> Problem:
     return Problem(wish.name, f"`{other}` and `{wish}`", "one of them", "rules.contradiction")
 
 
-def _project(folders: Sequence[Path]) -> tuple[Path | None, Mapping[str, Any]]:
+def project_settings(folders: Sequence[Path]) -> tuple[Path | None, Mapping[str, Any]]:
     """Find the nearest pyproject.toml that has the section, upwards from each folder in turn.
 
     Raises :class:`InvalidInput` (``settings.malformed``) for a file on the way that cannot be read.

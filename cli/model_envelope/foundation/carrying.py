@@ -49,6 +49,7 @@ def arguments(home: Path, module: str, *rest: str | Path, isolated: bool = True)
     """
     code = (
         f"import sys; sys.path.insert(0, {str(home)!r}); import {PACKAGE.name}; "
-        f"sys.path.append(sys.path.pop(0)); from {module} import main; sys.exit(main())"
+        f"sys.path.append(sys.path.pop(0)); from {module} import main; "
+        "from model_envelope.runtime.ending import leave; leave(main())"
     )
     return ["-I" if isolated else "-P", "-c", code, *map(str, rest)]

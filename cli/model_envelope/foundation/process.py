@@ -66,7 +66,8 @@ def run(
     """Run a program to its end and give what it said.
 
     ``on_line`` is called with each line of standard output while the program runs. The program runs in a session of its
-    own: on an interrupt or after ``timeout`` seconds the whole group is ended, so that no grandchild stays behind.
+    own: on an interrupt, after ``timeout`` seconds, and when it has ended itself the whole group is ended, so that no
+    grandchild stays behind.
 
     Raises :class:`ToolMissing` where the program does not exist.
     """
@@ -99,6 +100,7 @@ def run(
                 process.stdin.write(stdin)
                 process.stdin.close()
         process.wait(timeout)
+        end_group(process)
     except subprocess.TimeoutExpired:
         timed_out = True
         stop(process)
@@ -146,7 +148,12 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             continue
         break
-    with suppress(ProcessLookupError):
+    end_group(process)
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End what a program that has ended left running."""
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
 

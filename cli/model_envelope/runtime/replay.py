@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from model_envelope.runtime.comparing import differences
+from model_envelope.runtime.ending import leave
 from model_envelope.runtime.errors import EnvelopeError, ExitCode, Problem
 from model_envelope.runtime.reading import EnvelopeFiles, Sample
 
@@ -98,4 +99,4 @@ def claim_stdout() -> Callable[[Any], None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

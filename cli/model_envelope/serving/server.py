@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 
+from model_envelope.runtime import ending
 from model_envelope.runtime.errors import EnvelopeError, ExitCode
 from model_envelope.serving.app import Settings, create_app
 from model_envelope.serving.service import Phase, Service
@@ -103,7 +104,7 @@ def leave(code: int, service: Service) -> None:
     sys.stderr.flush()
     if service.worker.busy:
         os._exit(code)
-    sys.exit(code)
+    ending.leave(code)
 
 
 def _url(host: str, port: int) -> str:

@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from model_envelope.dependencies import capture
+from model_envelope.dependencies import archives, capture
+from model_envelope.dependencies.asked_modules import CodeSettings, read_code_settings
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.needs import Dropped, Kept, Needs, Seen, find_needs
@@ -25,6 +26,7 @@ from model_envelope.inspection.frameworks import recognise
 from model_envelope.inspection.pickles import Scan, scan_pickle
 from model_envelope.runtime import signature_document
 from model_envelope.runtime.errors import EnvelopeError
+from model_envelope.runtime.local_imports import plain_name
 from model_envelope.runtime.reading import Description, Loader
 from model_envelope.store.draft import Draft, check_name, open_draft, suggest_name
 from model_envelope.store.ledger import checked_metrics, checked_tags
@@ -78,6 +80,8 @@ def pack(
     columns: Sequence[str] = (),
     asked: Asked | None = None,
     project: Path | None = None,
+    modules: Sequence[str] = (),
+    code_limit: str | int | None = None,
     keep_samples: bool = True,
     lock: bool = True,
     prove: bool = True,
@@ -90,21 +94,24 @@ def pack(
     ``columns`` gives types to columns of the samples, each as ``NAME=TYPE``. ``search`` names folders of local modules
     beside the model's own and the current one. ``asked`` are the user's rules for packages; those of a project's
     pyproject.toml are looked for upwards from ``project`` (default: the model's folder), then from the current folder.
-    Nothing appears in ``into`` unless everything went well. A proof needs a
-    lock: without one it is left out.
+    ``modules`` are local modules, or modules of installed packages, that no import names; ``code_limit`` is how many
+    bytes of local code may travel, also as ``2GB``. Nothing appears in ``into`` unless everything went well. A proof
+    needs a lock: without one it is left out.
 
     Raises :class:`EnvelopeError` of many kinds: whatever is wrong with the model, samples, names or lock.
     """
     label = label or Label()
     checked = _check(model, label, rows)
-    wishes = read_wishes(asked or Asked(), [project or model.absolute().parent, Path.cwd()])
+    asked, projects = asked or Asked(), [project or model.absolute().parent, Path.cwd()]
+    wishes = read_wishes(asked, projects)
+    settings = read_code_settings(modules, code_limit, projects, spelled=asked.spelled)
     interpreter = find_interpreter(python)
     report(Started("scan", f"Reading {model.name}"))
     scan = scan_pickle(model)
     report(Done("scan", f"Read {model.name}: {len(scan.globals)} names in {scan.opcodes} opcodes, nothing run"))
     with open_draft(into) as draft, scratch_folder() as scratch:
-        folders = search_folders(model, search)
-        main = find_main(scan.main_names, folders) if scan.main_names else None
+        folders = search_folders(model, (*search, *settings.folders))
+        main = find_main(scan.main_names, folders, settings.scripts) if scan.main_names else None
         report(Started("probe", "Loading the model and asking it the samples"))
         question = Question(
             model,
@@ -117,14 +124,15 @@ def pack(
             main=None if main is None else main.stem,
         )
         found = probe(question, python=interpreter, scratch=scratch)
-        report(Done("probe", f"Loaded a {found.model_class}; {_and(found.methods)} answered the samples"))
+        report(Done("probe", f"Loaded a {plain_name(found.model_class)}; {_and(found.methods)} answered the samples"))
         for note in found.notes:
             report(Note(note))
         report(Started("needs", "Finding what it needs"))
-        needs, installed = _needs(scan, question, found, wishes, main, interpreter, scratch, report)
+        needs, installed = _needs(scan, question, found, wishes, main, settings, interpreter, scratch, report)
         for note in idle(wishes, installed):
             report(Note(note))
-        capture.capture(needs.local, draft.folder / "code")
+        capture.capture(needs.local, draft.folder / "code", limit=settings.limit, raised_by=settings.raised_by)
+        capture.capture_metadata(needs.local, installed, draft.folder / "code")
         report(Done("needs", _needs_text(needs)))
         _write(draft, model, scan, found, needs, installed, checked, main)
         resolver = None
@@ -224,21 +232,30 @@ def _needs(
     found: Found,
     wishes: Sequence[Wish],
     main: Path | None,
+    settings: CodeSettings,
     interpreter: Path,
     scratch: Path,
     report: Report,
 ) -> tuple[Needs, Installed]:
     """Find what the model needs, by evidence and, where that leaves doubts, by trying."""
     installed = Installed.read(found.interpreter.path)
+    loaded, roots = archives.unpack(
+        found.modules,
+        found.interpreter.path,
+        scratch / "unpacked",
+        limit=settings.limit,
+        raised_by=settings.raised_by,
+    )
     find = partial(
         find_needs,
         scan_globals=scan.references,
         by_value=found.by_value,
-        seen=Seen(found.modules, found.importers, found.entry_points, found.opened),
+        seen=Seen(loaded, found.importers, found.entry_points, found.opened),
         flavors=found.flavors,
         installed=installed,
         stdlib=found.interpreter.stdlib,
-        local_roots=question.search,
+        local_roots=[*question.search, *roots],
+        modules=settings.modules,
         rules=with_shipped(wishes, installed),
         main=main,
     )
@@ -278,7 +295,7 @@ def _write(
             hyperparameters=label.hyperparameters,
         )
     )
-    draft.write_json("signature.json", signature_document.to_document(found.signature))
+    draft.write_json("signature.json", _as_authored(signature_document.to_document(found.signature)))
     draft.write_json("observations.json", found.observations)
     draft.write("env/requirements.in", needs.requirements)
     for method, sample in found.samples.items():
@@ -286,6 +303,15 @@ def _write(
         draft.write_json(f"samples/{method}.output.json", sample["output"])
     for path in label.attachments:
         draft.copy(f"attachments/{path.name}", path)
+
+
+def _as_authored(document: Any) -> Any:
+    """Name the classes of local modules as their authors do, whatever they were loaded as here."""
+    if isinstance(document, dict):
+        return {key: _as_authored(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [_as_authored(value) for value in document]
+    return plain_name(document) if isinstance(document, str) else document
 
 
 def _lock(
@@ -320,26 +346,27 @@ def _prove(draft: Draft, lock: Lock, interpreter: Path, needs: Needs, installed:
     report(Done("prove", f"Proven in a clean room: {_and(replay.method for replay in replays)} answer as here"))
 
 
-def find_main(names: Sequence[str], folders: Sequence[Path]) -> Path:
-    """Find the script whose definitions a pickle calls ``__main__.<name>``.
+def find_main(names: Sequence[str], folders: Sequence[Path], scripts: Sequence[Path] = ()) -> Path:
+    """Find the script whose definitions a pickle calls ``__main__.<name>``: one of ``scripts``, else in ``folders``.
 
     Raises :class:`InvalidInput` (``pickle.main``) where no script, or more than one, defines all of them.
     """
-    scripts: dict[Path, None] = {}
-    for folder in folders:
-        for path in sorted(folder.glob("*.py")):
-            if set(names) <= _defined(path):
-                scripts[path.resolve()] = None
-    if len(scripts) == 1:
-        return next(iter(scripts))
+    found: dict[Path, None] = {}
+    for candidates in (scripts, [path for folder in folders for path in sorted(folder.glob("*.py"))]):
+        found |= dict.fromkeys(path.resolve() for path in candidates if set(names) <= _defined(path))
+        if found:
+            break
+    if len(found) == 1:
+        return next(iter(found))
     wanted = ", ".join(f"`{name}`" for name in names)
-    what = "no script there defines them" if not scripts else f"{len(scripts)} scripts define them: "
+    what = "no script there defines them" if not found else f"{len(found)} scripts define them: "
     raise InvalidInput(
         f"the pickle refers to {wanted} in the script that was run as `__main__`, and {what}"
-        + ", ".join(str(path) for path in scripts)
+        + ", ".join(str(path) for path in found)
         + f" (looked in {', '.join(map(str, folders))})",
         code="pickle.main",
-        hint="move them into a module of their own and save the model again, or run pack from the script's folder",
+        hint="name the script with `--module PATH`, run pack from its folder, or move them into a module of their own "
+        "and save the model again",
     )
 
 

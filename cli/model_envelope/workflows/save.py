@@ -32,6 +32,8 @@ def save_model(
     keep: Sequence[str] = (),
     drop: Sequence[str] = (),
     replace: Mapping[str, str] | None = None,
+    modules: Sequence[str] = (),
+    code_limit: str | int | None = None,
     attachments: Sequence[str | Path] = (),
     into: str | Path = ".",
     report: Report = silent,
@@ -44,7 +46,9 @@ def save_model(
     the lock to a later ``envelope lock``, in CI for instance; ``prove=False`` leaves out the replay in a clean room.
     ``keep`` and ``drop`` name packages, ``replace`` maps packages to those that take their place, with a version where
     it matters (``{"xgboost": "xgboost-cpu==3.0.2"}``): they win over ``[tool.envelope]`` of the pyproject.toml that is
-    nearest to the script or the current folder.
+    nearest to the script or the current folder. ``modules`` names local modules, or modules of installed packages, that
+    no import names (they are loaded by a computed name), also by the path of a file or folder; ``code_limit`` is how
+    many bytes of local code may travel (``"2GB"``).
 
     Raises :class:`EnvelopeError`: whatever is wrong with model, samples, names or lock. Nothing is left half-written.
     """
@@ -67,6 +71,8 @@ def save_model(
             ),
             asked=Asked(_names(keep), _names(drop), tuple((replace or {}).items()), spelled="{}="),
             project=_script_folder(),
+            modules=_names(modules),
+            code_limit=code_limit,
             lock=lock,
             prove=prove,
             into=Path(into),
@@ -110,4 +116,4 @@ def _import_folders() -> list[Path]:
     """Give the folders that this process imports local modules from: what is on its path and no part of Python."""
     installed = {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()}
     folders = [Path(entry or ".").resolve() for entry in sys.path]
-    return [folder for folder in folders if folder.is_dir() and not installed & {folder, *folder.parents}]
+    return [folder for folder in folders if folder.exists() and not installed & {folder, *folder.parents}]

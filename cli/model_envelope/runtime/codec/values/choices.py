@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from enum import Enum
 from functools import cached_property
-from importlib import import_module
 from typing import Any
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import Codec, Definitions, describe
 from model_envelope.runtime.codec.values.scalars import ScalarCodec, choices, plain
 from model_envelope.runtime.errors import InvalidSignature, Problems
+from model_envelope.runtime.local_imports import import_local
 
 
 class ChoiceCodec:
@@ -128,7 +128,7 @@ def class_named(name: str) -> Any:
     """
     module, _, qualname = name.partition(":")
     try:
-        found: Any = import_module(module)
+        found: Any = import_local(module)
         for part in qualname.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
