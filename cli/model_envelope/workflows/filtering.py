@@ -41,9 +41,13 @@ def locked_packages(lock: Lock, needs: Needs, installed: Installed, *, room_of: 
     found = packages(lock.versions(), roots, [installed])
     if room_of is None or all(item.requires is not None for item in found):
         return found
-    folder = clean_room(lock, python=room_of).folder
-    room = Installed.read([str(path) for path in sorted(folder.glob("environment/lib/*/site-packages"))])
-    return packages(lock.versions(), roots, [installed, room])
+    return packages(lock.versions(), roots, [installed, room_packages(lock, room_of)])
+
+
+def room_packages(lock: Lock, python: Path) -> Installed:
+    """Give what is installed in the clean room of a lock and an interpreter."""
+    folder = clean_room(lock, python=python).folder
+    return Installed.read([str(path) for path in sorted(folder.glob("environment/lib/*/site-packages"))])
 
 
 def advise(error: EnvelopeError, needs: Needs, installed: Installed) -> None:

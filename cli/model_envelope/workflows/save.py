@@ -33,6 +33,7 @@ def save_model(
     drop: Sequence[str] = (),
     replace: Mapping[str, str] | None = None,
     attachments: Sequence[str | Path] = (),
+    with_diff: bool = False,
     into: str | Path = ".",
     report: Report = silent,
 ) -> Envelope:
@@ -44,7 +45,8 @@ def save_model(
     the lock to a later ``envelope lock``, in CI for instance; ``prove=False`` leaves out the replay in a clean room.
     ``keep`` and ``drop`` name packages, ``replace`` maps packages to those that take their place, with a version where
     it matters (``{"xgboost": "xgboost-cpu==3.0.2"}``): they win over ``[tool.envelope]`` of the pyproject.toml that is
-    nearest to the script or the current folder.
+    nearest to the script or the current folder. ``with_diff`` keeps what git has not committed there beside the
+    envelope; else only its digest is noted.
 
     Raises :class:`EnvelopeError`: whatever is wrong with model, samples, names or lock. Nothing is left half-written.
     """
@@ -69,6 +71,7 @@ def save_model(
             project=_script_folder(),
             lock=lock,
             prove=prove,
+            with_diff=with_diff,
             into=Path(into),
             search=_import_folders(),
             report=report,
