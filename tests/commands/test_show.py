@@ -40,7 +40,8 @@ def test_json(cli, sealed):
     result = cli("show", sealed, "--json").result
     assert result.keys() == {
         "path", "name", "digest", "description", "signature", "python", "implementation", "platform", "framework",
-        "hyperparameters", "dependencies", "locked", "system", "code", "samples", "attachments", "tags", "metrics", "size",
+        "hyperparameters", "dependencies", "locked", "system", "code", "samples", "attachments", "tags", "metrics",
+        "size",
     }  # fmt: skip
     assert result["signature"]["methods"]["predict"]["parameters"] == [
         {"name": "values", "type": {"type": "list", "item": {"type": "scalar", "dtype": "float64"}}}

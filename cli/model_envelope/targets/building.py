@@ -195,8 +195,7 @@ _REASONS = (
         r"(?:[EW]: Failed to fetch|Err:\d+) (?P<what>[^\n]*)",
         "a package of the system cannot be fetched: {what}",
         "build.apt-unreachable",
-        "name a base image that has the libraries (`envelope show` lists them), or proxy and sources in an apt.conf: "
-        + "ENVELOPE_APT_CONF",
+        "name a base image that has the libraries (see `envelope show`), or an apt.conf for builds: ENVELOPE_APT_CONF",
     ),
     (
         r"(?P<what>the base image has Python \d[\d.]*, and the envelope needs \d[\d.]*)",

@@ -180,8 +180,8 @@ def _engine_or_folder(files: EnvelopeFiles, target: str, base: str, image: str) 
             code=error.code,
             detail=error.detail,
             hint=f"start an engine, or build where there is one: `{build_command(context.path, image)}` "
-            "(with a private index add `--secret id=pip_conf,src=PIP_CONF --secret id=ca,src=CA_BUNDLE`, with a mirror of "
-            "Debian `--secret id=apt_conf,src=APT_CONF`)",
+            "(with a private index add `--secret id=pip_conf,src=PIP_CONF --secret id=ca,src=CA_BUNDLE`, with a "
+            "mirror of Debian `--secret id=apt_conf,src=APT_CONF`)",
         ) from None
     try:
         yield engine
