@@ -122,14 +122,14 @@ def _build(builder: Builder, context: Context, image: str, python: str, report: 
     """Build with pip's own settings of this machine; what a builder said is shown without their credentials."""
     settings = IndexSettings.from_environment()
     try:
-        builder.build(context, image, replace(network(settings), apt_conf=_apt_conf()), python, report)
+        builder.build(context, image, replace(network(settings), apt_conf=apt_conf()), python, report)
     except ToolFailed as error:
         raise ToolFailed(
             settings.redact(error.message), code=error.code, hint=error.hint, detail=settings.redact(error.detail)
         ) from None
 
 
-def _apt_conf() -> Path | None:
+def apt_conf() -> Path | None:
     """Give the apt.conf for builds that ENVELOPE_APT_CONF names.
 
     Raises :class:`InvalidInput` (``settings.apt-conf``) where it is no file.

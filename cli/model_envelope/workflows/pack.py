@@ -153,6 +153,8 @@ def pack(
             with_diff=with_diff,
         )
         witness.write_difference(draft)
+        if with_diff and not witness.document["git"]:
+            report(Note("no uncommitted changes are kept: the model is in no git checkout, or git is not installed"))
         envelope = seal(
             draft,
             into,
