@@ -5,7 +5,7 @@ from handmade_elf import elf, install
 
 from model_envelope.dependencies.graph import packages
 from model_envelope.dependencies.installed import Installed
-from model_envelope.dependencies.system_libraries import find_libraries, read_known, shipped_libraries
+from model_envelope.dependencies.system_libraries import find_libraries, lacking_library, read_known, shipped_libraries
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.libraries import Libraries
 
@@ -182,6 +182,16 @@ def test_the_service_brings_nothing_that_needs_the_system():
     assert not found(
         sysconfig.get_path("platlib"), *(name for name in names if name in installed.distributions)
     ).libraries
+
+
+def test_a_library_that_is_missing_here_is_said_with_its_package():
+    said = "OSError: libgomp.so.1: cannot open shared object file: No such file or directory"
+    assert lacking_library(said) == (
+        "the library `libgomp.so.1` of the system is missing: on Debian and Ubuntu `apt-get install libgomp1` brings it"
+    )
+    odd = "ImportError: libodd-2.so.7: cannot open shared object file: No such file or directory"
+    assert lacking_library(odd) == "the library `libodd-2.so.7` of the system is missing"
+    assert lacking_library("ModuleNotFoundError: No module named 'lightgbm'") is None
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,16 @@ def find_libraries(
     )
 
 
+def lacking_library(said: str) -> str | None:
+    """Say how to get the library that a program said it cannot open; None where it said nothing of the kind."""
+    named = re.search(r"([\w.+-]+\.so[\w.]*): cannot open shared object file", said)
+    if named is None:
+        return None
+    package = shipped_libraries().packages.get(named[1])
+    where = f": on Debian and Ubuntu `apt-get install {package}` brings it" if package else ""
+    return f"the library `{named[1]}` of the system is missing{where}"
+
+
 def _installed(package: Package, environments: Sequence[Installed]) -> Distribution | None:
     for environment in environments:
         found = environment.distributions.get(package.name)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.system_libraries import lacking_library
 from model_envelope.foundation.errors import Answered, InvalidInput, ToolFailed, ToolMissing
 from model_envelope.foundation.files import human_size, scratch_folder
 from model_envelope.foundation.libraries import read_libraries
@@ -197,11 +198,14 @@ def still_running(container: Container) -> None:
     said = container.log()
     if code == ExitCode.NO:
         raise _differs([], said)
+    lacking = lacking_library(said)
     raise ModelFailed(
         f"the container ended with {code} before it was ready",
         code="build.not-ready",
         detail=said,
-        hint="what the container said stands above; `envelope verify --clean` shows whether the lock is enough here",
+        hint=f"{lacking}; name a base image that has it: `--base-image`"
+        if lacking
+        else "what the container said stands above; `envelope verify --clean` shows whether the lock is enough here",
     )
 
 

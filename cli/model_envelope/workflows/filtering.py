@@ -10,6 +10,7 @@ from model_envelope.dependencies.graph import Package, closure, packages
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.needs import Dropped, Needs
 from model_envelope.dependencies.rooms import clean_room
+from model_envelope.dependencies.system_libraries import lacking_library
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Note, Report
 from model_envelope.runtime.errors import EnvelopeError
@@ -53,6 +54,7 @@ def room_packages(lock: Lock, python: Path) -> Installed:
 def advise(error: EnvelopeError, needs: Needs, installed: Installed) -> None:
     """Say in the hint of an error how to undo what the filter did, where that may be the cause."""
     said = str(error)
+    error.hint = lacking_library(said) or error.hint
     reasons = {item.name: item.reason for item in needs.dropped}
     missing = dict.fromkeys(re.findall(r"No module named '([\w.]+)'", said))
     gone = [owner for module in missing for owner in installed.owners(module) if owner in reasons]
