@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 
+from model_envelope.foundation.libraries import Libraries, Library
 from model_envelope.runtime import manifest
 
 
@@ -40,12 +41,26 @@ def test_json(cli, sealed):
     result = cli("show", sealed, "--json").result
     assert result.keys() == {
         "path", "name", "digest", "description", "signature", "python", "implementation", "platform", "framework",
-        "hyperparameters", "dependencies", "locked", "code", "samples", "attachments", "tags", "metrics", "size",
+        "hyperparameters", "dependencies", "locked", "system", "code", "samples", "attachments", "tags", "metrics",
+        "size",
     }  # fmt: skip
     assert result["signature"]["methods"]["predict"]["parameters"] == [
         {"name": "values", "type": {"type": "list", "item": {"type": "scalar", "dtype": "float64"}}}
     ]
     assert result["samples"] == ["predict", "total"]
+
+
+def test_libraries_of_the_system_are_shown_with_their_packages(cli, sealed):
+    entries = [
+        Library("libgthread-2.0.so.0", "libglib2.0-0", ("cv2/cv2.so",)),
+        Library("libglib-2.0.so.0", "libglib2.0-0", ("cv2/cv2.so",)),
+        Library("libodd.so.7", "", ("odd/a.so",)),
+    ]
+    (sealed / "env" / "system.json").write_bytes(Libraries.of(entries).to_bytes())
+    said = "system        libglib2.0-0 (libglib-2.0.so.0, libgthread-2.0.so.0), unknown (libodd.so.7)\n"
+    assert said in cli("show", sealed).out
+    first = {"soname": "libglib-2.0.so.0", "package": "libglib2.0-0", "needed_by": ["cv2/cv2.so"]}
+    assert cli("show", sealed, "--json").result["system"][0] == first
 
 
 def test_an_envelope_without_a_lock_says_how_to_get_one(cli, make_sealed):

@@ -7,7 +7,7 @@ from model_envelope.dependencies.index import IndexSettings
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.targets.building import build_failed
 from model_envelope.targets.engine import buildkit_client, docker_programs, split_name
-from model_envelope.workflows.build import network
+from model_envelope.workflows.build import apt_conf, network
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,21 @@ from model_envelope.workflows.build import network
             "#9 2.1 ERROR: No matching distribution found for nothing==1.0",
             "build.package",
             "the index has no `nothing==1.0`",
+        ),
+        (
+            "#5 2.0 the base image has no apt-get to install libgomp1 libgl1\n#5 ERROR: executor failed running",
+            "build.system-libraries",
+            "no apt-get to install libgomp1 libgl1",
+        ),
+        (
+            'RUN echo "the base image has no apt-get to install $*"\n#5 4.9 E: Unable to locate package libodd7',
+            "build.system-libraries",
+            "Unable to locate package libodd7",
+        ),
+        (
+            "#5 9.1 W: Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Could not connect",
+            "build.apt-unreachable",
+            "http://deb.debian.org/debian/dists/bookworm/InRelease",
         ),
         ("something else entirely", "build.failed", "the image cannot be built"),
     ],
@@ -109,3 +124,14 @@ def test_what_is_no_name_of_an_image(name):
     with pytest.raises(InvalidInput) as caught:
         split_name(name)
     assert caught.value.code == "build.image-name"
+
+
+def test_the_apt_conf_for_builds_must_be_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("ENVELOPE_APT_CONF", str(tmp_path / "apt.conf"))
+    with pytest.raises(InvalidInput) as caught:
+        apt_conf()
+    assert caught.value.code == "settings.apt-conf"
+    (tmp_path / "apt.conf").write_text("")
+    assert apt_conf() == tmp_path / "apt.conf"
+    monkeypatch.setenv("ENVELOPE_APT_CONF", "")
+    assert apt_conf() is None

@@ -9,6 +9,7 @@ import pytest
 from handmade import make_envelope, seal
 
 from model_envelope.foundation.errors import InvalidInput, Refused
+from model_envelope.foundation.libraries import Libraries, Library
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.runtime import manifest
 from model_envelope.runtime.reading import read_envelope
@@ -62,8 +63,48 @@ def test_the_dockerfile(tmp_path, golden, install):
     golden(f"dockerignore.{install.value}", (context.path / ".dockerignore").read_text())
 
 
+LIBRARIES = Libraries.of(
+    [
+        Library("libgomp.so.1", "libgomp1", ("lightgbm/lib/lib_lightgbm.so",)),
+        Library("libgthread-2.0.so.0", "libglib2.0-0", ("cv2/cv2.so",)),
+        Library("libodd.so.7", "", ("odd/a.so",)),
+    ]
+)
+
+
+@pytest.fixture
+def needy(scorer):
+    """An envelope whose packages need libraries of the system."""
+    (scorer / "env" / "system.json").write_bytes(LIBRARIES.to_bytes())
+    seal(scorer)
+    return scorer
+
+
 @pytest.mark.parametrize("install", Install)
-def test_hadolint_finds_nothing(scorer, tmp_path, install):
+def test_libraries_of_the_system_are_installed_before_anything_is_copied(needy, tmp_path, golden, install):
+    text = (render(needy, tmp_path / "out", install=install).path / "Dockerfile").read_text()
+    stage = text.split("\nFROM ${BASE_IMAGE}\n")[1]
+    step, _, rest = stage.partition("\n# Any user id works")
+    assert "COPY" not in step
+    assert "COPY --from=builder /opt/venv" in rest
+    golden(f"libraries.{install.value}", step + "\n")
+
+
+def test_without_libraries_of_the_system_there_is_no_step_for_them(scorer, tmp_path):
+    assert "apt-get" not in (render(scorer, tmp_path / "out").path / "Dockerfile").read_text()
+
+
+def test_a_list_of_libraries_that_could_run_something_is_refused(scorer, tmp_path):
+    (scorer / "env" / "system.json").write_text('{"libraries": [{"soname": "libx.so; evil", "package": "libx1"}]}')
+    seal(scorer)
+    with pytest.raises(InvalidInput) as caught:
+        render(scorer, tmp_path / "out")
+    assert caught.value.code == "libraries.malformed"
+
+
+@pytest.mark.parametrize("install", Install)
+def test_hadolint_finds_nothing(needy, tmp_path, install):
+    scorer = needy
     context = render(scorer, tmp_path / "out", install=install)
     hadolint = Path(sys.executable).with_name("hadolint")
     done = subprocess.run(

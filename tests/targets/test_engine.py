@@ -19,8 +19,10 @@ import pytest
 from handmade import SCORER, SCORER_METHODS, SCORER_SAMPLES, make_envelope, seal
 
 from model_envelope.foundation.errors import Answered, InvalidInput, ToolFailed, ToolMissing
+from model_envelope.foundation.libraries import Libraries, Library
 from model_envelope.runtime.errors import ModelFailed
 from model_envelope.runtime.reading import read_envelope
+from model_envelope.runtime.signature import Method, Parameter, Scalar
 from model_envelope.targets import engine as engines
 from model_envelope.targets.building import BuildKit, Classic, choose_builder
 from model_envelope.targets.engine import Engine
@@ -186,6 +188,59 @@ def test_the_classic_builder_builds_the_same(tmp_path, engine, no_dangling, name
     assert any("no BuildKit" in event.text for event in events)
     history = json.dumps(engine.client.images.get(name).history())
     assert "wheelhouse" not in history
+
+
+OPENS = """
+class Model:
+    def predict(self, x):
+        import ctypes
+
+        ctypes.CDLL("libgomp.so.1")
+        return x
+"""
+OPENS_METHODS = {"predict": Method((Parameter("x", Scalar("int64")),), Scalar("int64"))}
+
+
+def opens_a_library(folder, *libraries):
+    """An envelope whose model opens a library that base images do not have, with these as what it says it needs."""
+    envelope = make_envelope(folder, OPENS, OPENS_METHODS, {"predict": ({"x": 1}, 1)})
+    if libraries:
+        (envelope / "env" / "system.json").write_bytes(Libraries.of(libraries).to_bytes())
+        seal(envelope)
+    return envelope
+
+
+def test_libraries_that_the_base_lacks_are_installed(tmp_path, engine, name, monkeypatch):
+    with pytest.raises(ModelFailed) as caught:
+        build(opens_a_library(tmp_path / "without"), image=name)
+    assert "`apt-get install libgomp1` brings it" in caught.value.hint
+    marker = f"marker{uuid.uuid4().hex}"
+    conf = tmp_path / "apt.conf"
+    conf.write_text(f'Acquire::http::User-Agent "{marker}";\n')
+    monkeypatch.setenv("ENVELOPE_APT_CONF", str(conf))
+    gomp = Library("libgomp.so.1", "libgomp1", ("lightgbm/lib/lib_lightgbm.so",))
+    # No such package is needed where the library is there.
+    there = Library("libz.so.1", "no-such-package-at-all", ("x.so",))
+    result = build(opens_a_library(tmp_path / "with", gomp, there), image=name)
+    assert [item.agrees for item in result.replays] == [True]
+    assert marker not in json.dumps(engine.client.df())
+    look = "cat /etc/apt/apt.conf.d/* | grep -c secrets; ls /var/lib/apt/lists | wc -l"
+    assert run(engine, name, ["-c", look], entrypoint="/bin/sh").split() == [b"0", b"0"]
+
+
+def test_the_classic_builder_installs_libraries_too(tmp_path, engine, no_dangling, name, monkeypatch):
+    monkeypatch.setattr("model_envelope.targets.building.buildkit_client", lambda: None)
+    gomp = Library("libgomp.so.1", "libgomp1", ("lightgbm/lib/lib_lightgbm.so",))
+    result = build(opens_a_library(tmp_path, gomp), image=name)
+    assert [item.agrees for item in result.replays] == [True]
+
+
+def test_a_package_that_the_base_does_not_know_is_said(tmp_path, engine, name):
+    odd = Library("libodd.so.7", "no-such-package-at-all", ("odd/a.so",))
+    with pytest.raises(ToolFailed) as caught:
+        build(opens_a_library(tmp_path, odd), image=name)
+    assert caught.value.code == "build.system-libraries"
+    assert "no-such-package-at-all" in caught.value.message
 
 
 class Index(http.server.BaseHTTPRequestHandler):

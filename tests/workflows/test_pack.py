@@ -16,9 +16,17 @@ from model_envelope.foundation.progress import Done, Note
 from model_envelope.runtime.errors import AnswersDiffer, InvalidSignature, ModelFailed
 from model_envelope.runtime.reading import read_envelope
 from model_envelope.store.ledger import read_ledger
+from model_envelope.workflows.lock import lock
 from model_envelope.workflows.pack import Label, SampleFile, pack
 
 COMMAND = Path(sys.executable).with_name("envelope")
+BOOST = """
+    import lightgbm
+
+    class Boost:
+        def predict(self, x: float) -> float:
+            return x
+"""
 
 
 def packed(model, into, **options):
@@ -351,6 +359,26 @@ def test_a_lock_is_made_and_proven_in_a_clean_room(tmp_path):
     assert lock.startswith("numpy==")
     assert "--hash=sha256:" in lock
     assert [event.step for event in said if isinstance(event, Done)][-2:] == ["prove", "seal"]
+
+
+@pytest.mark.network
+def test_libraries_of_the_system_stand_beside_the_lock(tmp_path):
+    write_module(tmp_path, "boost", BOOST)
+    dump(tmp_path, "boost.Boost()")
+    (tmp_path / "samples.json").write_text('{"x": 1.0}')
+    said = []
+    proven, unproven = (
+        packed(tmp_path / "m.pkl", tmp_path / str(prove), lock=True, prove=prove, report=said.append)
+        for prove in (True, False)
+    )
+    assert json.loads((proven.path / "env" / "system.json").read_text()) == {
+        "libraries": [{"soname": "libgomp.so.1", "package": "libgomp1", "needed_by": ["lightgbm/lib/lib_lightgbm.so"]}]
+    }
+    assert proven.digest == unproven.digest
+    assert len([event for event in said if isinstance(event, Note) and "libgomp1" in event.text]) == 2
+    without = packed(tmp_path / "m.pkl", tmp_path / "without")
+    assert not (without.path / "env" / "system.json").exists()
+    assert lock(without.path, into=tmp_path / "locked").digest == proven.digest
 
 
 @pytest.mark.network

@@ -73,6 +73,10 @@ def pack(
     ] = None,
     no_lock: Annotated[bool, typer.Option("--no-lock", help="Leave the lock to a later `envelope lock`.")] = False,
     no_proof: Annotated[bool, typer.Option("--no-proof", help="Do not replay the samples in a clean room.")] = False,
+    with_diff: Annotated[
+        bool,
+        typer.Option("--with-diff", help="Keep what git has not committed beside the envelope, not only its digest."),
+    ] = False,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Where the envelope appears.", show_default=".")
     ] = Path(),
@@ -110,6 +114,7 @@ def pack(
             keep_samples=not no_samples,
             lock=not no_lock,
             prove=not no_proof,
+            with_diff=with_diff,
             into=output,
             report=out.report,
         )

@@ -1,10 +1,11 @@
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from model_envelope.commands.drawing import trees
 from model_envelope.commands.options import EnvelopeArgument, Json
 from model_envelope.commands.output import Line, command
 from model_envelope.foundation.files import human_size
+from model_envelope.foundation.libraries import Library
 from model_envelope.workflows import show as workflow
 
 
@@ -36,6 +37,8 @@ def _facts(result: workflow.ShowResult) -> Iterator[tuple[str, str]]:
         yield "framework", " ".join(result.framework.values())
     locked = "locked" if result.locked else "not locked: `envelope lock` does it"
     yield "packages", f"{', '.join(result.dependencies) or 'none'} ({locked})"
+    if result.system:
+        yield "system", _system(result.system)
     if result.code:
         yield "code", ", ".join(result.code)
     yield "samples", ", ".join(result.samples) or "none"
@@ -49,6 +52,13 @@ def _facts(result: workflow.ShowResult) -> Iterator[tuple[str, str]]:
         if values:
             yield label, _pairs(values)
     yield "size", human_size(result.size)
+
+
+def _system(libraries: Sequence[Library]) -> str:
+    packages: dict[str, list[str]] = {}
+    for item in libraries:
+        packages.setdefault(item.package or "unknown", []).append(item.soname)
+    return ", ".join(f"{package} ({', '.join(sonames)})" for package, sonames in packages.items())
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

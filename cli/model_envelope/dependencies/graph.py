@@ -79,7 +79,7 @@ def packages(
         merged |= {
             name: environment.distributions[name]
             for name, version in versions.items()
-            if name in environment.distributions and _same(environment.distributions[name].version, version)
+            if name in environment.distributions and same_version(environment.distributions[name].version, version)
         }
     edges = closure(roots, Installed(merged))
     # What a lock lists although no chain of requirements that is known here leads to it.
@@ -112,7 +112,7 @@ def _required(distribution: Distribution, extras: frozenset[str]) -> tuple[tuple
     return tuple(found)
 
 
-def _same(first: str, second: str) -> bool:
+def same_version(first: str, second: str) -> bool:
     """Whether two spellings mean one version: a lock writes `1.0b1`, what is installed may say `1.0-beta1`."""
     try:
         return Version(first) == Version(second)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import configparser
 import os
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +17,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from model_envelope.foundation.errors import InvalidInput
+from model_envelope.foundation.secrets import credentials, scrub
 
 DEFAULT_INDEX = "https://pypi.org/simple"
 _SECTIONS = ("global", "install")
 _UV_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_NO_INDEX")
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@'\"]+@")
 
 
 @dataclass(frozen=True)
@@ -138,21 +137,15 @@ class IndexSettings:
 
     def redact(self, text: str) -> str:
         """Take credentials out of a text that is shown or kept: those of any URL, those of these settings anywhere."""
-        for secret in sorted(self._secrets(), key=len, reverse=True):
-            text = text.replace(secret, "****")
-        return _CREDENTIALS.sub("****@", text)
+        return scrub(text, self.secrets())
+
+    def secrets(self) -> set[str]:
+        """Give the credentials in these settings."""
+        urls = (self.index_url or "", *self.extra_index_urls, *self.find_links, self.proxy or "")
+        return set().union(*map(credentials, urls))
 
     def _indexes(self) -> list[str]:
         return [self.index_url or DEFAULT_INDEX, *self.extra_index_urls]
-
-    def _secrets(self) -> set[str]:
-        found: set[str] = set()
-        for url in (self.index_url or "", *self.extra_index_urls, *self.find_links, self.proxy or ""):
-            userinfo = urlsplit(url).netloc.rpartition("@")[0]
-            user, _, password = userinfo.partition(":")
-            # A user name alone is a token; beside a password it is a word that may stand anywhere (`admin`).
-            found |= {password, unquote(password)} if password else {user, unquote(user)}
-        return {secret for secret in found if len(secret) > 3}
 
 
 def _configured(variables: Mapping[str, str]) -> dict[str, str]:

@@ -25,6 +25,7 @@ from packaging.utils import canonicalize_name
 
 _INSTALLED_FOLDERS = ("site-packages", "dist-packages")
 _MODULE_SUFFIXES = (".py", ".so", ".pyd")
+_SHARED_OBJECT = re.compile(r"\.so(?:\.[0-9][0-9A-Za-z.]*)?$")
 _TOP_LEVEL = re.compile(rb'^"?([^/,"\r\n]+)(?=[/,"\r\n])', re.MULTILINE)
 _METADATA_FOLDER = re.compile(r"[^/]+\.(?:dist|egg)-info(?:/|$)")
 _NAME = re.compile(rb"^Name:[ \t]*(\S+)", re.MULTILINE)
@@ -149,6 +150,25 @@ class Distribution:
             else:
                 total += _size_of(self.location / row[0])
         return total
+
+    @cached_property
+    def shared_objects(self) -> tuple[str, ...]:
+        """The files of it that look like shared objects by their names, below its folder or beside it (``../``)."""
+        record = self._record()
+        if record is None:
+            roots = [self.location / name for name in self._guessed_top_level()]
+            paths = [path for root in roots if root.is_dir() for path in root.rglob("*.so*")] + [
+                path for root in roots for path in self.location.glob(f"{root.name}.*so")
+            ]
+            names = [path.relative_to(self.location).as_posix() for path in paths if path.is_file()]
+        else:
+            names = [row[0] for row in csv.reader(io.StringIO(record.decode("utf-8", "replace"))) if row]
+        return tuple(sorted({name for name in names if _SHARED_OBJECT.search(name)}))
+
+    @cached_property
+    def installer(self) -> str:
+        """What installed it: ``pip``, ``uv``, ``conda``, or empty where it did not say."""
+        return (_text(self.info / "INSTALLER") or "").strip()
 
     def _guessed_top_level(self) -> tuple[str, ...]:
         listed = (_text(self.info / "top_level.txt") or "").split()

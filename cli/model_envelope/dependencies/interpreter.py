@@ -9,6 +9,7 @@ import sysconfig
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import ToolFailed
@@ -67,3 +68,69 @@ def describe(python: Path) -> Interpreter:
             hint="name an interpreter: `--python /path/to/environment/bin/python`",
         ) from None
     return Interpreter(python, version, implementation, platform)
+
+
+_ASK_FACTS = (
+    "import json, platform, sys, sysconfig; i = sys.implementation; print(json.dumps({"
+    "'version_info': list(sys.version_info), 'version': sys.version, 'implementation': i.name, "
+    "'implementation_version': list(i.version), 'platform': sysconfig.get_platform(), 'libc': platform.libc_ver(), "
+    "'prefix': sys.prefix, 'path': sys.path}))"
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that an interpreter says of itself.
+
+    ``version_info`` is ``sys.version_info`` whole, ``build`` is ``sys.version``, ``platform`` is ``linux-x86_64``,
+    ``libc`` is ``glibc 2.36``, empty where there is no such thing; ``prefix`` is the folder of its environment,
+    and ``path`` is ``sys.path`` of it.
+    """
+
+    version_info: tuple[int | str, ...]
+    build: str
+    implementation: str
+    implementation_version: tuple[int | str, ...]
+    platform: str
+    libc: str
+    prefix: Path
+    path: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        """The numbers of the version: ``3.11.7``."""
+        return ".".join(map(str, self.version_info[:3]))
+
+    def to_document(self) -> dict[str, Any]:
+        """Give the JSON form, without the folders."""
+        return {
+            "version": self.version,
+            "version_info": list(self.version_info),
+            "build": self.build,
+            "implementation": self.implementation,
+            "implementation_version": list(self.implementation_version),
+            "platform": self.platform,
+            "libc": self.libc,
+        }
+
+
+def facts_of(python: Path) -> Facts:
+    """Ask an interpreter for all that it says of itself.
+
+    Raises :class:`ToolMissing` where there is no such program, :class:`ToolFailed` where it does not answer.
+    """
+    finished = process.run([located(python), "-I", "-c", _ASK_FACTS], timeout=60)
+    if not finished.ok:
+        raise process.failed(finished, f"`{python}` does not answer as a Python interpreter", code="python.broken")
+    # What the environment's own start-up files print comes first.
+    said = json.loads(finished.stdout.splitlines()[-1])
+    return Facts(
+        tuple(said["version_info"]),
+        " ".join(said["version"].split()),
+        said["implementation"],
+        tuple(said["implementation_version"]),
+        said["platform"],
+        " ".join(filter(None, said["libc"])),
+        Path(said["prefix"]),
+        tuple(said["path"]),
+    )

@@ -25,10 +25,10 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidName, canonicalize_name
 
-from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.rules import Drop, Keep, Replace, Rule, Rules, shipped_rules
 from model_envelope.foundation.errors import InvalidInput
+from model_envelope.foundation.secrets import scrub
 from model_envelope.runtime.errors import Problem, Problems
 
 FILE = "pyproject.toml"
@@ -194,7 +194,7 @@ def _entries(action: str, value: Any, path: Path, problems: Problems) -> Iterato
             problems.add(f"{place} {old}".rstrip(), _shown(repr(entry)), shape, "rules.malformed")
             continue
         # It goes into the provenance, and people paste addresses.
-        reason = IndexSettings().redact(" ".join(table.get("reason", "").split()))
+        reason = scrub(" ".join(table.get("reason", "").split()))
         told = f"asked for: {action} in {FILE}" + (f" ({reason})" if reason else "")
         name, new = (old, table[known]) if action == "replace" else (table[known], None)
         yield from _wish(Wish(action, name, place, told, configured=True), new, problems)
@@ -230,7 +230,7 @@ def _replacement(text: str) -> Requirement | None:
 
 
 def _shown(text: str) -> str:
-    return IndexSettings().redact(text)[:80]
+    return scrub(text)[:80]
 
 
 def _refuse_malformed(problems: Problems) -> None:

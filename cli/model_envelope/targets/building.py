@@ -33,13 +33,15 @@ CLASSIC_LOSES = (
 
 @dataclass(frozen=True)
 class Network:
-    """What a build needs to reach a package index: plain data, since pip's configuration is read elsewhere.
+    """What a build needs to reach a package index and Debian's mirrors: plain data, found out elsewhere.
 
-    ``pip_conf`` is the content of a pip.conf, which may hold credentials; ``ca_bundle`` a file of authorities.
+    ``pip_conf`` is the content of a pip.conf, which may hold credentials; ``ca_bundle`` a file of authorities, and
+    ``apt_conf`` an apt.conf with a proxy or other sources, which may hold credentials too.
     """
 
     pip_conf: bytes = b""
     ca_bundle: Path | None = None
+    apt_conf: Path | None = None
 
 
 class Builder(Protocol):
@@ -80,14 +82,16 @@ class BuildKit:
     ) -> None:
         """Build with secrets and a cache that is kept between builds."""
         with scratch_folder(prefix="envelope-secrets-") as scratch:
-            command = [str(self.program), *self.words, "--progress", "plain", "--tag", image, *_proxies()]
+            command = [str(self.program), *self.words, "--progress", "plain", "--tag", image]
+            command += [word for name in _proxies() for word in ("--build-arg", name)]
             if network.pip_conf:
                 secret = scratch / "pip.conf"
                 secret.touch(mode=0o600)
                 secret.write_bytes(network.pip_conf)
                 command += ["--secret", f"id=pip_conf,src={secret}"]
-            if network.ca_bundle and network.ca_bundle.is_file():
-                command += ["--secret", f"id=ca,src={network.ca_bundle}"]
+            for name, path in (("ca", network.ca_bundle), ("apt_conf", network.apt_conf)):
+                if path and path.is_file():
+                    command += ["--secret", f"id={name},src={path}"]
             finished = process.run(
                 [*command, str(context.path)], env=process.environment(dict(self.variables)), timeout=TIMEOUT
             )
@@ -111,7 +115,7 @@ class Classic:
         python: str,
         report: Report = silent,
     ) -> None:
-        """Fetch the locked files here, then build without a network."""
+        """Fetch the locked files here, then build; only packages of the system need a network then."""
         report(Note(CLASSIC_LOSES))
         fetch_wheels(context.path / "requirements.lock", context.path / "wheelhouse", python)
         said: list[str] = []
@@ -124,7 +128,9 @@ class Classic:
         import docker
 
         try:
-            yield from self.engine.client.api.build(path=str(path), tag=image, rm=True, forcerm=True, decode=True)
+            yield from self.engine.client.api.build(
+                path=str(path), tag=image, rm=True, forcerm=True, decode=True, buildargs=_proxies()
+            )
         except docker.errors.APIError as error:
             raise build_failed(str(error.explanation or error)) from None
 
@@ -174,6 +180,24 @@ _NO_BASE = (
 
 _REASONS = (
     (
+        r"(?P<what>the base image has no apt-get to install [a-z][^\n]*)",
+        "{what}",
+        "build.system-libraries",
+        "name a base image of Debian or Ubuntu, or one that has these libraries: `--base-image`",
+    ),
+    (
+        r"E: (?P<what>(?:Unable to locate package|Package '[^']*' has no|Couldn't find any package)[^\n]*)",
+        "apt in the base image says: {what}",
+        "build.system-libraries",
+        "name a base image that has the library or knows the package: `--base-image`; `envelope show` lists both",
+    ),
+    (
+        r"(?:[EW]: Failed to fetch|Err:\d+) (?P<what>[^\n]*)",
+        "a package of the system cannot be fetched: {what}",
+        "build.apt-unreachable",
+        "name a base image that has the libraries (see `envelope show`), or an apt.conf for builds: ENVELOPE_APT_CONF",
+    ),
+    (
         r"(?P<what>the base image has Python \d[\d.]*, and the envelope needs \d[\d.]*)",
         "{what}",
         "build.base-python",
@@ -219,7 +243,7 @@ def build_failed(said: str, *, timed_out: bool = False) -> ToolFailed:
     return ToolFailed("the image cannot be built", code="build.failed", detail=detail)
 
 
-def _proxies() -> list[str]:
-    """Hand the proxies on: these arguments are known to every builder and kept in no image or history."""
-    names = (name for name in PROXIES if os.environ.get(name) and "//localhost" not in os.environ[name])
-    return [word for name in names for word in ("--build-arg", name)]
+def _proxies() -> dict[str, str]:
+    """Give the proxies to hand on: these arguments are known to every builder and kept in no image or history."""
+    found = {name: os.environ.get(name, "") for name in PROXIES}
+    return {name: value for name, value in found.items() if value and "//localhost" not in value}

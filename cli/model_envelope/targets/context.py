@@ -18,6 +18,7 @@ from model_envelope import __version__
 from model_envelope.foundation import carrying
 from model_envelope.foundation.errors import InvalidInput, Refused
 from model_envelope.foundation.files import scratch_folder
+from model_envelope.foundation.libraries import read_libraries
 from model_envelope.runtime import manifest
 from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.targets.merging import merge
@@ -59,8 +60,9 @@ def render_context(
 ) -> Context:
     """Write the build context of an envelope for a target as a new folder in ``into``. It appears whole or not at all.
 
-    Raises :class:`InvalidInput` where the envelope has no lock or a name that cannot stand in a Dockerfile,
-    ``Unsolvable`` where its lock clashes with the target, and ``Refused`` where the folder exists.
+    Raises :class:`InvalidInput` where the envelope has no lock, a malformed list of libraries, or a name that cannot
+    stand in a Dockerfile, ``Unsolvable`` where its lock clashes with the target, and ``Refused`` where the folder
+    exists.
     """
     description = envelope.description
     lock = merged_lock(envelope, target)
@@ -73,6 +75,9 @@ def render_context(
         "python": _plain(description.python, _PYTHON, "the Python of the envelope"),
         "base_image": _plain(base_image, _IMAGE, "the base image"),
         "install": install.value,
+        "system_libraries": [
+            {"soname": item.soname, "package": item.package} for item in read_libraries(envelope.path).known
+        ],
         "envelope_folders": [_plain(name, _NAME, "a folder of the envelope") for name in top],
         "envelope_files": [
             manifest.NAME,

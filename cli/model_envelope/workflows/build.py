@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 import uuid
 from collections.abc import Iterator
 from configparser import RawConfigParser
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.foundation.errors import Answered, ToolFailed, ToolMissing
+from model_envelope.dependencies.system_libraries import lacking_library
+from model_envelope.foundation.errors import Answered, InvalidInput, ToolFailed, ToolMissing
 from model_envelope.foundation.files import human_size, scratch_folder
+from model_envelope.foundation.libraries import read_libraries
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.runtime.errors import EnvelopeError, ExitCode, ModelFailed, Problem
 from model_envelope.runtime.reading import EnvelopeFiles
@@ -24,6 +27,10 @@ from model_envelope.targets.context import Context, render_context
 from model_envelope.targets.engine import Container, Engine, split_name
 from model_envelope.targets.target import find_target
 from model_envelope.workflows.render import build_command, choose_base_image, default_image_name, keep, verified
+from model_envelope.workflows.system import unknown_libraries
+
+APT_CONF = "ENVELOPE_APT_CONF"
+"""The variable that names an apt.conf for builds."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,8 @@ def build(
         try:
             with scratch_folder(prefix="envelope-build-") as scratch:
                 context = render_context(files, chosen, scratch, base_image=base, install=builder.install)
+                for text in unknown_libraries(read_libraries(files.path)):
+                    report(Note(text))
                 report(Started("build", f"Building on {base} with {builder.name}"))
                 built = time.monotonic()
                 _build(builder, context, temporary, files.description.python, report)
@@ -114,11 +123,29 @@ def _build(builder: Builder, context: Context, image: str, python: str, report: 
     """Build with pip's own settings of this machine; what a builder said is shown without their credentials."""
     settings = IndexSettings.from_environment()
     try:
-        builder.build(context, image, network(settings), python, report)
+        builder.build(context, image, replace(network(settings), apt_conf=apt_conf()), python, report)
     except ToolFailed as error:
         raise ToolFailed(
             settings.redact(error.message), code=error.code, hint=error.hint, detail=settings.redact(error.detail)
         ) from None
+
+
+def apt_conf() -> Path | None:
+    """Give the apt.conf for builds that ENVELOPE_APT_CONF names.
+
+    Raises :class:`InvalidInput` (``settings.apt-conf``) where it is no file.
+    """
+    named = os.environ.get(APT_CONF)
+    if not named:
+        return None
+    path = Path(named).expanduser().absolute()
+    if not path.is_file():
+        raise InvalidInput(
+            f"{APT_CONF} names {path}, and there is no such file",
+            code="settings.apt-conf",
+            hint="name a file in the form of apt.conf, with a proxy or other sources, or unset it",
+        )
+    return path
 
 
 def network(settings: IndexSettings) -> Network:
@@ -154,7 +181,8 @@ def _engine_or_folder(files: EnvelopeFiles, target: str, base: str, image: str) 
             code=error.code,
             detail=error.detail,
             hint=f"start an engine, or build where there is one: `{build_command(context.path, image)}` "
-            "(with a private index add `--secret id=pip_conf,src=PIP_CONF --secret id=ca,src=CA_BUNDLE`)",
+            "(with a private index add `--secret id=pip_conf,src=PIP_CONF --secret id=ca,src=CA_BUNDLE`, with a "
+            "mirror of Debian `--secret id=apt_conf,src=APT_CONF`)",
         ) from None
     try:
         yield engine
@@ -170,11 +198,14 @@ def still_running(container: Container) -> None:
     said = container.log()
     if code == ExitCode.NO:
         raise _differs([], said)
+    lacking = lacking_library(said)
     raise ModelFailed(
         f"the container ended with {code} before it was ready",
         code="build.not-ready",
         detail=said,
-        hint="what the container said stands above; `envelope verify --clean` shows whether the lock is enough here",
+        hint=f"{lacking}; name a base image that has it: `--base-image`"
+        if lacking
+        else "what the container said stands above; `envelope verify --clean` shows whether the lock is enough here",
     )
 
 

@@ -10,6 +10,7 @@ from model_envelope.dependencies.graph import Package, closure, packages
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.needs import Dropped, Needs
 from model_envelope.dependencies.rooms import clean_room
+from model_envelope.dependencies.system_libraries import lacking_library
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Note, Report
 from model_envelope.runtime.errors import EnvelopeError
@@ -41,14 +42,19 @@ def locked_packages(lock: Lock, needs: Needs, installed: Installed, *, room_of: 
     found = packages(lock.versions(), roots, [installed])
     if room_of is None or all(item.requires is not None for item in found):
         return found
-    folder = clean_room(lock, python=room_of).folder
-    room = Installed.read([str(path) for path in sorted(folder.glob("environment/lib/*/site-packages"))])
-    return packages(lock.versions(), roots, [installed, room])
+    return packages(lock.versions(), roots, [installed, room_packages(lock, room_of)])
+
+
+def room_packages(lock: Lock, python: Path) -> Installed:
+    """Give what is installed in the clean room of a lock and an interpreter."""
+    folder = clean_room(lock, python=python).folder
+    return Installed.read([str(path) for path in sorted(folder.glob("environment/lib/*/site-packages"))])
 
 
 def advise(error: EnvelopeError, needs: Needs, installed: Installed) -> None:
     """Say in the hint of an error how to undo what the filter did, where that may be the cause."""
     said = str(error)
+    error.hint = lacking_library(said) or error.hint
     reasons = {item.name: item.reason for item in needs.dropped}
     missing = dict.fromkeys(re.findall(r"No module named '([\w.]+)'", said))
     gone = [owner for module in missing for owner in installed.owners(module) if owner in reasons]

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.dependencies.interpreter import describe
+from model_envelope.dependencies.installed import Installed
+from model_envelope.dependencies.interpreter import describe, facts_of
 from model_envelope.dependencies.needs import Dropped
 from model_envelope.dependencies.resolvers import LockRequest, choose
 from model_envelope.foundation.errors import Answered, InvalidInput
@@ -19,9 +20,10 @@ from model_envelope.store import trust as store_trust
 from model_envelope.store.draft import open_draft
 from model_envelope.store.ledger import read_ledger
 from model_envelope.store.sealing import seal
-from model_envelope.workflows.filtering import filter_lock
-from model_envelope.workflows.provenance import read_provenance
+from model_envelope.workflows.filtering import filter_lock, room_packages
+from model_envelope.workflows.provenance import keep_difference, read_provenance
 from model_envelope.workflows.replaying import prove_draft
+from model_envelope.workflows.system import note_libraries
 from model_envelope.workflows.verify import interpreter_for
 
 
@@ -90,6 +92,9 @@ def lock(
             report(Done("prove", f"Proven in a clean room: {len(replays)} methods answer as sealed"))
         elif prove:
             report(Note("not proven: the envelope was sealed without samples"))
+        place = room_packages(locked, interpreter) if proven else Installed.read(facts_of(interpreter).path)
+        note_libraries(draft, locked, place, report, room=proven)
+        keep_difference(files, witness, draft)
         sealed = seal(
             draft,
             target,

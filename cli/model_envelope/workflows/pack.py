@@ -31,10 +31,11 @@ from model_envelope.runtime.reading import Description, Loader
 from model_envelope.store.draft import Draft, check_name, open_draft, suggest_name
 from model_envelope.store.ledger import checked_metrics, checked_tags
 from model_envelope.store.sealing import seal
-from model_envelope.workflows.filtering import advise, filter_lock, locked_packages, needed_packages
+from model_envelope.workflows.filtering import advise, filter_lock, locked_packages, needed_packages, room_packages
 from model_envelope.workflows.provenance import describe_packing
 from model_envelope.workflows.replaying import prove_draft
 from model_envelope.workflows.settling import Settling
+from model_envelope.workflows.system import note_libraries
 
 __all__ = ["Asked", "Label", "PackResult", "SampleFile", "find_main", "pack"]
 
@@ -85,6 +86,7 @@ def pack(
     keep_samples: bool = True,
     lock: bool = True,
     prove: bool = True,
+    with_diff: bool = False,
     into: Path = Path(),
     search: Sequence[Path] = (),
     report: Report = silent,
@@ -95,8 +97,9 @@ def pack(
     beside the model's own and the current one. ``asked`` are the user's rules for packages; those of a project's
     pyproject.toml are looked for upwards from ``project`` (default: the model's folder), then from the current folder.
     ``modules`` are local modules, or modules of installed packages, that no import names; ``code_limit`` is how many
-    bytes of local code may travel, also as ``2GB``. Nothing appears in ``into`` unless everything went well. A proof
-    needs a lock: without one it is left out.
+    bytes of local code may travel, also as ``2GB``. ``with_diff`` keeps what git has not committed there beside the
+    envelope; else only its digest is noted. Nothing appears in ``into`` unless everything went well. A proof needs a
+    lock: without one it is left out.
 
     Raises :class:`EnvelopeError` of many kinds: whatever is wrong with the model, samples, names or lock.
     """
@@ -141,6 +144,8 @@ def pack(
             if prove:
                 _prove(draft, locked, interpreter, needs, installed, report)
             inside = locked_packages(locked, needs, installed, room_of=interpreter if prove else None)
+            place = room_packages(locked, interpreter) if prove else installed
+            note_libraries(draft, locked, place, report, room=prove)
         else:
             inside = needed_packages(needs, installed)
             if prove:
@@ -148,19 +153,24 @@ def pack(
         if not keep_samples:
             remove_tree(draft.folder / "samples")
         report(Started("seal", "Sealing"))
+        witness = describe_packing(
+            folder=project or model.absolute().parent,
+            interpreter=found.interpreter.executable,
+            installed=installed,
+            needs=needs,
+            packages=inside,
+            resolver=resolver,
+            proven=lock and prove,
+            with_diff=with_diff,
+        )
+        witness.write_difference(draft)
+        if with_diff and not witness.document["git"]:
+            report(Note("no uncommitted changes are kept: the model is in no git checkout, or git is not installed"))
         envelope = seal(
             draft,
             into,
             name=checked.name or "",
-            provenance=describe_packing(
-                folder=model.absolute().parent,
-                python={"version": found.interpreter.version, "implementation": found.interpreter.implementation},
-                installed={name: item.version for name, item in installed.distributions.items()},
-                needs=needs,
-                packages=inside,
-                resolver=resolver,
-                proven=lock and prove,
-            ),
+            provenance=witness.document,
             tags=checked.tags,
             metrics=checked.metrics,
         )

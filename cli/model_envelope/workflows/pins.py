@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from model_envelope.dependencies.index import IndexSettings
 from model_envelope.foundation.lockfile import Lock
+from model_envelope.foundation.secrets import scrub
 from model_envelope.runtime.reading import EnvelopeFiles
 
 
@@ -41,4 +41,4 @@ def required_versions(files: EnvelopeFiles) -> dict[str, str]:
 
 
 def _shown(text: str) -> str:
-    return IndexSettings().redact(text)
+    return scrub(text)

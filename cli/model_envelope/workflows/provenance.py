@@ -4,65 +4,131 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from model_envelope import __version__
+from model_envelope.dependencies.freeze import conda_list, pip_freeze
 from model_envelope.dependencies.graph import Package
+from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.installed import Installed
+from model_envelope.dependencies.interpreter import Facts, facts_of
 from model_envelope.dependencies.needs import Needs
-from model_envelope.foundation import process
-from model_envelope.foundation.errors import ToolMissing
+from model_envelope.foundation.secrets import scrub, scrub_all, secret_values
 from model_envelope.runtime.errors import InvalidEnvelope
 from model_envelope.runtime.reading import EnvelopeFiles
+from model_envelope.store.draft import Draft
 from model_envelope.store.ledger import author, read_ledger
+from model_envelope.workflows.checkout import read_checkout, read_commit
+from model_envelope.workflows.job import job_identity
 
-CI_VARIABLES: Mapping[str, tuple[str, ...]] = {
-    "GITHUB_ACTIONS": ("GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_JOB", "GITHUB_SHA"),
-    "GITLAB_CI": ("CI_PROJECT_PATH", "CI_PIPELINE_ID", "CI_JOB_ID", "CI_COMMIT_SHA"),
-    "JENKINS_URL": ("JOB_NAME", "BUILD_NUMBER", "GIT_COMMIT"),
-    "BUILDKITE": ("BUILDKITE_PIPELINE_SLUG", "BUILDKITE_BUILD_NUMBER", "BUILDKITE_COMMIT"),
-}
-"""By the variable that tells a CI system: the variables that name its job. None of them holds a secret."""
+FOLDER = "provenance"
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What packing saw: its provenance as a ``document``, and what was not committed, where that was asked for."""
+
+    document: dict[str, Any]
+    difference: bytes = b""
+
+    def write_difference(self, draft: Draft) -> None:
+        """Write the uncommitted changes beside the provenance, under the name that it has for them."""
+        if self.difference:
+            draft.write(f"{FOLDER}/{self.document['git']['diff']}", self.difference)
 
 
 def describe_packing(
     *,
     folder: Path,
-    python: Mapping[str, str],
-    installed: Mapping[str, str],
+    interpreter: Path,
+    installed: Installed,
     needs: Needs,
     packages: Sequence[Package],
     resolver: str | None,
     proven: bool,
-) -> dict[str, Any]:
+    with_diff: bool = False,
+) -> Witness:
     """Describe one packing.
 
-    ``folder`` is where the model came from, ``installed`` the whole packing environment, ``packages`` what the model
-    needs of it, all that comes along included.
+    ``folder`` is where the model came from, ``interpreter`` the Python of the packing environment and ``installed`` all
+    of that, ``packages`` what the model needs of it, all that comes along included. ``with_diff`` takes along what is
+    not committed; else only its digest is noted. Secrets of this machine's variables, of addresses and of pip's
+    settings are taken out of all that is said about the surroundings.
     """
-    return {
+    secrets = secret_values() | IndexSettings.from_environment().secrets()
+    facts = facts_of(interpreter)
+    checkout = read_checkout(folder)
+    difference = scrubbed(checkout.difference, secrets) if checkout and with_diff else b""
+    git = checkout.to_document() if checkout else {}
+    if difference:
+        git["diff"] = f"{hashlib.sha256(difference).hexdigest()}.diff"
+    document = {
         "format": 1,
         "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "author": author(),
         "tool": {"name": "model-envelope", "version": __version__},
         "machine": {"system": platform.system(), "release": platform.release(), "architecture": platform.machine()},
-        "python": dict(python),
-        "git": git_state(folder),
-        "job": {name: os.environ[name] for name in _job_variables() if name in os.environ},
-        "installed": dict(sorted(installed.items())),
-        "kept": [asdict(item) for item in needs.kept],
-        "dropped": [asdict(item) for item in needs.dropped],
-        "left_out": dict(needs.left_out),
+        "python": scrub_all(facts.to_document(), secrets),
+        "git": scrub_all(git, secrets),
+        "job": scrub_all(job_identity(), secrets),
+        "environment": scrub_all(_environment(facts, installed), secrets),
+        "installed": {name: item.version for name, item in sorted(installed.distributions.items())},
+        "kept": [{**asdict(item), "reasons": scrub_all(item.reasons, secrets)} for item in needs.kept],
+        "dropped": [{**asdict(item), "reason": scrub(item.reason, secrets)} for item in needs.dropped],
+        "left_out": {name: scrub(reason, secrets) for name, reason in needs.left_out.items()},
         "packages": [asdict(item) for item in packages],
         "local": [item.name for item in needs.local],
         "resolver": resolver,
         "proven": proven,
     }
+    return Witness(document, difference)
+
+
+def keep_difference(files: EnvelopeFiles, document: Mapping[str, Any], draft: Draft) -> None:
+    """Take along what was not committed into a draft that is made of an envelope, where it is still beside that.
+
+    Raises :class:`InvalidEnvelope` (``provenance.changed``) where it is not what was noted.
+    """
+    name = Path(str(document.get("git", {}).get("diff", ""))).name
+    path = files.path / FOLDER / name
+    if name and path.is_file():
+        draft.write(f"{FOLDER}/{name}", _as_noted(path))
+
+
+def _as_noted(path: Path) -> bytes:
+    """Read a file that is named by its own digest."""
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != path.stem:
+        raise InvalidEnvelope(
+            f"{path} was changed after the envelope was sealed",
+            code="provenance.changed",
+            hint="get it again from where it was sealed, or remove it: what is sealed is not touched by it",
+        )
+    return content
+
+
+def _environment(facts: Facts, installed: Installed) -> dict[str, Any]:
+    """Give the packing environment as `pip freeze --all` and `conda list` write it, a list of lines each."""
+    lists: dict[str, Any] = {"pip_freeze": pip_freeze(installed, checkout=_reference)}
+    conda = conda_list(facts.prefix, installed)
+    if conda is not None:
+        lists |= {"conda_list_export": conda.export, "conda_list_explicit": conda.explicit}
+    return lists
+
+
+def _reference(project: Path, name: str) -> str | None:
+    commit = read_commit(project)
+    return commit.reference(name) if commit else None
+
+
+def scrubbed(difference: bytes, secrets: frozenset[str] | set[str]) -> bytes:
+    """Take the credentials out of a difference; whatever is no text stays, byte for byte."""
+    return scrub(difference.decode("utf-8", "surrogateescape"), secrets).encode("utf-8", "surrogateescape")
 
 
 def read_provenance(files: EnvelopeFiles) -> dict[str, Any]:
@@ -72,39 +138,8 @@ def read_provenance(files: EnvelopeFiles) -> dict[str, Any]:
     """
     sealed = read_ledger(files.path).sealed
     name = str(sealed[-1]["provenance"]) if sealed else ""
-    path = files.path / "provenance" / f"{name}.json"
+    path = files.path / FOLDER / f"{name}.json"
     if not name or not path.is_file():
         return {}
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != name:
-        raise InvalidEnvelope(
-            f"{path} was changed after the envelope was sealed",
-            code="provenance.changed",
-            hint="get it again from where it was sealed, or remove it: what is sealed is not touched by it",
-        )
-    document: dict[str, Any] = json.loads(content)
+    document: dict[str, Any] = json.loads(_as_noted(path))
     return document
-
-
-def git_state(folder: Path) -> dict[str, str]:
-    """Give commit, branch and the digest of the uncommitted changes; empty where the folder is in no repository."""
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        if commit is None:
-            return {}
-        state = {"commit": commit, "branch": _git(folder, "rev-parse", "--abbrev-ref", "HEAD") or ""}
-        difference = process.run(["git", "-C", folder, "diff", "--binary", "HEAD"])
-    except ToolMissing:
-        return {}
-    if difference.ok and difference.stdout:
-        state["dirty"] = "sha256:" + hashlib.sha256(difference.stdout.encode()).hexdigest()
-    return state
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    finished = process.run(["git", "-C", folder, *words])
-    return finished.stdout.strip() if finished.ok else None
-
-
-def _job_variables() -> list[str]:
-    return [name for system, names in CI_VARIABLES.items() if system in os.environ for name in names]

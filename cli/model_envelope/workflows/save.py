@@ -35,6 +35,7 @@ def save_model(
     modules: Sequence[str] = (),
     code_limit: str | int | None = None,
     attachments: Sequence[str | Path] = (),
+    with_diff: bool = False,
     into: str | Path = ".",
     report: Report = silent,
 ) -> Envelope:
@@ -48,7 +49,8 @@ def save_model(
     it matters (``{"xgboost": "xgboost-cpu==3.0.2"}``): they win over ``[tool.envelope]`` of the pyproject.toml that is
     nearest to the script or the current folder. ``modules`` names local modules, or modules of installed packages, that
     no import names (they are loaded by a computed name), also by the path of a file or folder; ``code_limit`` is how
-    many bytes of local code may travel (``"2GB"``).
+    many bytes of local code may travel (``"2GB"``). ``with_diff`` keeps what git has not committed there beside the
+    envelope; else only its digest is noted.
 
     Raises :class:`EnvelopeError`: whatever is wrong with model, samples, names or lock. Nothing is left half-written.
     """
@@ -75,6 +77,7 @@ def save_model(
             code_limit=code_limit,
             lock=lock,
             prove=prove,
+            with_diff=with_diff,
             into=Path(into),
             search=_import_folders(),
             report=report,

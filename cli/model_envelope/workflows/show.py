@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from model_envelope.foundation.libraries import Library, read_libraries
 from model_envelope.runtime import signature_document
 from model_envelope.runtime.reading import EnvelopeFiles, read_envelope
 from model_envelope.runtime.signature import Signature
@@ -15,7 +16,11 @@ from model_envelope.store.ledger import read_ledger
 
 @dataclass(frozen=True)
 class ShowResult:
-    """What an envelope holds. ``samples`` names the methods that have one; sizes are in bytes."""
+    """What an envelope holds.
+
+    ``system`` are libraries of the system that the locked packages need, those without a known package last;
+    ``samples`` names the methods that have one; sizes are in bytes.
+    """
 
     path: Path
     name: str
@@ -29,6 +34,7 @@ class ShowResult:
     hyperparameters: Mapping[str, Any]
     dependencies: tuple[str, ...]
     locked: bool
+    system: tuple[Library, ...]
     code: tuple[str, ...]
     samples: tuple[str, ...]
     attachments: tuple[str, ...]
@@ -44,11 +50,12 @@ class ShowResult:
 def show(envelope: Path) -> ShowResult:
     """Read an envelope and its ledger.
 
-    Raises ``InvalidEnvelope`` where the folder is none.
+    Raises ``InvalidEnvelope`` where the folder is none, ``InvalidInput`` where its list of libraries is malformed.
     """
     files = read_envelope(envelope)
     about = files.description
     ledger = read_ledger(files.path)
+    libraries = read_libraries(files.path)
     return ShowResult(
         path=files.path,
         name=about.name,
@@ -62,6 +69,7 @@ def show(envelope: Path) -> ShowResult:
         hyperparameters=about.hyperparameters,
         dependencies=_requirements(files),
         locked=files.lock.is_file(),
+        system=(*libraries.known, *libraries.unknown),
         code=_inside(files.code),
         samples=tuple(sample.method for sample in files.samples),
         attachments=_inside(files.path / "attachments"),
