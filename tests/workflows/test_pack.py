@@ -227,6 +227,8 @@ def _break(folder, kind):
             write_module(model.parent, "prices", "import time\ntime.sleep(60)\n")
         case "exits":
             write_module(model.parent, "prices", "import os\nos._exit(7)\n")
+        case "eats memory":
+            write_module(model.parent, "prices", "def base(item):\n    return float(len(bytearray(10**10)))\n")
         case "system exit":
             write_module(model.parent, "prices", "import sys\nsys.exit('goodbye')\n")
         case "unserialisable answer":
@@ -266,16 +268,21 @@ def test_bad_input_is_told_clearly_and_nothing_is_left_behind(tmp_path, kind, er
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_that_hangs_is_stopped(tmp_path):
-    from model_envelope.inference.probe import Question, probe
-
+def test_a_model_that_hangs_is_stopped(tmp_path, envelope):
     model, samples, _ = _break(tmp_path, "hangs")
-    question = Question(model, SampleFile(samples, "samples.json"), search=(model.parent,))
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    with pytest.raises(ModelFailed) as caught:
-        probe(question, python=Path(sys.executable), scratch=scratch, timeout=2)
-    assert caught.value.code == "model.timeout"
+    words = ["--input", samples, "--no-lock", "-o", tmp_path / "out", "--time-limit", "2"]
+    done = envelope("pack", model, *words, code=1)
+    assert "error[model.timeout]: loading and asking the model took more than 2 seconds and was stopped" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_eats_memory_is_stopped(tmp_path, envelope):
+    model, samples, _ = _break(tmp_path, "eats memory")
+    words = ["--input", samples, "--no-lock", "-o", tmp_path / "out", "--memory-limit"]
+    done = envelope("pack", model, *words, "300MB", code=1)
+    assert "error[model.memory]: loading or asking the model took more memory than it may" in done.stderr
+    assert "the limit of memory is 'much', expected a size" in envelope("pack", model, *words, "much", code=1).stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_exists_is_refused(tmp_path):

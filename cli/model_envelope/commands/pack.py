@@ -77,6 +77,13 @@ def pack(
         bool,
         typer.Option("--with-diff", help="Keep what git has not committed beside the envelope, not only its digest."),
     ] = False,
+    time_limit: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="How long loading and asking the model may take.")
+    ] = 600.0,
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="How much memory it may take. Default: what there is.", show_default=False),
+    ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Where the envelope appears.", show_default=".")
     ] = Path(),
@@ -115,6 +122,7 @@ def pack(
             lock=not no_lock,
             prove=not no_proof,
             with_diff=with_diff,
+            limits=workflow.read_limits(time_limit, memory_limit),
             into=output,
             report=out.report,
         )

@@ -10,11 +10,12 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
-from model_envelope.dependencies.capture import SIZE_LIMIT, read_size
+from model_envelope.dependencies.capture import SIZE_LIMIT
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.local_code import LocalCode, LocalFile, LocalModule
 from model_envelope.dependencies.own_rules import SECTION, project_settings
 from model_envelope.foundation.errors import InvalidInput
+from model_envelope.foundation.sizes import read_size
 from model_envelope.runtime.errors import Problems
 
 
@@ -85,7 +86,7 @@ def read_code_settings(
         limit, limit_place = table.get("code-limit"), f"{file}: code-limit"
     raised_by = f"`{spelled.format('code-limit')} {{}}`" if options else '`code_limit="{}"`'
     if isinstance(limit, str):
-        limit = read_size(limit, limit_place)
+        limit = read_size(limit, limit_place, code="code.limit")
     given: Any = limit
     if given is not None and (not isinstance(given, int) or isinstance(given, bool) or given < 0):
         raise InvalidInput(

@@ -33,26 +33,11 @@ LEFT_OUT_ENDINGS = (".pyc", ".pyo", ".swp", "~", ".egg-info", ".dist-info")
 """How the names of others end: bytecode, what editors keep, metadata of installs."""
 BUILT = frozenset({"build", "dist", "wandb", "mlruns", "lightning_logs", ".cache"})
 """Folders of results: left out where they hold no module themselves."""
-UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
 _ASKS_FOR_METADATA = re.compile(
     rb"\bimportlib[._]metadata\b|\bfrom importlib import [^\n]*\bmetadata\b|\bpkg_resources\b"
 )
-
-
-def read_size(text: str, place: str) -> int:
-    """Read a size as people write it (``500MB``, ``2 GB``, ``1.5GiB``, a number of bytes) in bytes.
-
-    Raises :class:`InvalidInput` (``code.limit``), naming the place where it was said.
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?\s*", text, re.IGNORECASE)
-    factor = UNITS.get(found[2].lower()) if found else None
-    if found is None or factor is None:
-        raise InvalidInput(
-            f"{place} is {text[:40]!r}, expected a size such as 2GB", code="code.limit", hint="units are kB, MB and GB"
-        )
-    return int(float(found[1]) * factor)
 
 
 def capture(

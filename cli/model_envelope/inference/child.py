@@ -42,7 +42,7 @@ def main() -> int:
     arguments = parser.parse_args()
     request = json.loads(arguments.request.read_bytes())
     claim_stdout()
-    limit_memory()
+    limit_memory(request["memory"])
     try:
         document = probe(request)
         code = ExitCode.OK
@@ -50,7 +50,11 @@ def main() -> int:
         document = {"error": error.to_document(), "interpreter": interpreter()}
         code = ExitCode.FAILED
     except MemoryError:
-        failed = ModelFailed("loading or asking the model took more memory than allowed", code="model.memory")
+        failed = ModelFailed(
+            "loading or asking the model took more memory than it may",
+            code="model.memory",
+            hint="give fewer samples, or a machine with more; `--memory-limit SIZE` is how much it may take",
+        )
         document = {"error": failed.to_document(), "interpreter": interpreter()}
         code = ExitCode.FAILED
     arguments.result.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False), encoding="utf-8")

@@ -68,6 +68,17 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How long loading the model and asking it may take, and how many bytes of memory: None is all that there are."""
+
+    seconds: float = 600.0
+    memory: int | None = None
+
+
+USUAL = Limits()
+
+
+@dataclass(frozen=True)
 class Found:
     """What the probe found out.
 
@@ -94,11 +105,11 @@ class Found:
     """What was looked at in part only, and why."""
 
 
-def probe(question: Question, *, python: Path, scratch: Path, timeout: float = 600.0) -> Found:
+def probe(question: Question, *, python: Path, scratch: Path, limits: Limits = USUAL) -> Found:
     """Load the model in a child of ``python``, find its signature and let it answer its samples.
 
     ``scratch`` is a folder for the files between the processes. Raises whatever the child raised, :class:`ModelFailed`
-    where it took longer than ``timeout`` seconds or was killed, :class:`InvalidInput` for samples of unknown kind.
+    where it took longer than it may or was killed, :class:`InvalidInput` for samples of unknown kind.
     """
     home = carrying.link(scratch / "carried", CARRIED)
     carry_beside(home)
@@ -113,19 +124,20 @@ def probe(question: Question, *, python: Path, scratch: Path, timeout: float = 6
         "rows": question.rows,
         "search": [str(folder.absolute()) for folder in question.search],
         "main": question.main,
+        "memory": limits.memory,
     }
     asked, result = scratch / "request.json", scratch / "result.json"
     asked.write_text(json.dumps(request), encoding="utf-8")
     child = carrying.arguments(home, "model_envelope.inference.child", asked, result, isolated=False)
     began = time.monotonic()
-    finished = process.run([str(python), *child], timeout=timeout)
+    finished = process.run([str(python), *child], timeout=limits.seconds)
     seconds = time.monotonic() - began
     if finished.timed_out:
         raise ModelFailed(
-            f"loading and asking the model took more than {timeout:.0f} seconds and was stopped",
+            f"loading and asking the model took more than {limits.seconds:g} seconds and was stopped",
             code="model.timeout",
             detail=finished.tail(),
-            hint="give fewer samples, or a model that loads faster",
+            hint="give fewer samples, or raise the limit: `--time-limit SECONDS`",
         )
     if not result.is_file() or not result.stat().st_size:
         raise _died(finished)

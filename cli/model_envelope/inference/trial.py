@@ -33,7 +33,7 @@ def main() -> int:
     arguments = parser.parse_args()
     request = json.loads(arguments.request.read_bytes())
     claim_stdout()
-    limit_memory()
+    limit_memory(request["memory"])
     hiding = Hiding(Hidden.from_document(request["hidden"]))
     for folder in reversed(request["search"]):
         if folder not in sys.path:

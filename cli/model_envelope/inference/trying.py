@@ -9,7 +9,7 @@ from pathlib import Path
 
 from model_envelope.foundation import carrying, process
 from model_envelope.inference.hiding import Hidden
-from model_envelope.inference.probe import Found, Question
+from model_envelope.inference.probe import Found, Limits, Question
 from model_envelope.runtime import signature_document
 
 _numbers = count()
@@ -28,7 +28,9 @@ class Trial:
     libraries: tuple[str, ...] = ()
 
 
-def try_without(hidden: Hidden, question: Question, found: Found, *, python: Path, scratch: Path) -> Trial:
+def try_without(
+    hidden: Hidden, question: Question, found: Found, *, python: Path, scratch: Path, limits: Limits
+) -> Trial:
     """Load the model again in a child of ``python`` and ask it all samples, with some distributions hidden.
 
     ``scratch`` is the folder that the probe was given: what it left there is used again.
@@ -41,14 +43,15 @@ def try_without(hidden: Hidden, question: Question, found: Found, *, python: Pat
         "signature": signature_document.to_document(found.signature),
         "witnesses": dict(found.witnesses),
         "hidden": hidden.to_document(),
+        "memory": limits.memory,
     }
     number = next(_numbers)
     asked, result = scratch / f"trial-{number}.json", scratch / f"tried-{number}.json"
     asked.write_text(json.dumps(request), encoding="utf-8")
     child = carrying.arguments(scratch / "carried", "model_envelope.inference.trial", asked, result, isolated=False)
-    finished = process.run([str(python), *child], timeout=max(30.0, 5 * found.seconds))
+    finished = process.run([str(python), *child], timeout=min(limits.seconds, max(30.0, 5 * found.seconds)))
     if finished.timed_out:
-        return Trial("it took five times as long as with all that is installed")
+        return Trial("it took far longer than with all that is installed")
     if not result.is_file():
         return Trial(f"the process ended with {finished.returncode}: {finished.tail(3)}")
     document = json.loads(result.read_bytes())

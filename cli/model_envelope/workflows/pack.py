@@ -20,7 +20,17 @@ from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.files import remove_tree, scratch_folder
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
-from model_envelope.inference.probe import Found, Question, SampleFile, find_interpreter, probe, search_folders
+from model_envelope.foundation.sizes import read_size
+from model_envelope.inference.probe import (
+    USUAL,
+    Found,
+    Limits,
+    Question,
+    SampleFile,
+    find_interpreter,
+    probe,
+    search_folders,
+)
 from model_envelope.inference.trying import try_without
 from model_envelope.inspection.frameworks import recognise
 from model_envelope.inspection.pickles import Scan, scan_pickle
@@ -37,7 +47,7 @@ from model_envelope.workflows.replaying import prove_draft
 from model_envelope.workflows.settling import Settling
 from model_envelope.workflows.system import note_libraries
 
-__all__ = ["Asked", "Label", "PackResult", "SampleFile", "find_main", "pack"]
+__all__ = ["Asked", "Label", "Limits", "PackResult", "SampleFile", "find_main", "pack"]
 
 MODEL_FILE = "model/model.pkl"
 
@@ -87,6 +97,7 @@ def pack(
     lock: bool = True,
     prove: bool = True,
     with_diff: bool = False,
+    limits: Limits = USUAL,
     into: Path = Path(),
     search: Sequence[Path] = (),
     report: Report = silent,
@@ -98,8 +109,9 @@ def pack(
     pyproject.toml are looked for upwards from ``project`` (default: the model's folder), then from the current folder.
     ``modules`` are local modules, or modules of installed packages, that no import names; ``code_limit`` is how many
     bytes of local code may travel, also as ``2GB``. ``with_diff`` keeps what git has not committed there beside the
-    envelope; else only its digest is noted. Nothing appears in ``into`` unless everything went well. A proof needs a
-    lock: without one it is left out.
+    envelope; else only its digest is noted. ``limits`` hold for loading and asking the model.
+
+    Nothing appears in ``into`` unless everything went well. A proof needs a lock: without one it is left out.
 
     Raises :class:`EnvelopeError` of many kinds: whatever is wrong with the model, samples, names or lock.
     """
@@ -126,12 +138,12 @@ def pack(
             columns=tuple(columns),
             main=None if main is None else main.stem,
         )
-        found = probe(question, python=interpreter, scratch=scratch)
+        found = probe(question, python=interpreter, scratch=scratch, limits=limits)
         report(Done("probe", f"Loaded a {plain_name(found.model_class)}; {_and(found.methods)} answered the samples"))
         for note in found.notes:
             report(Note(note))
         report(Started("needs", "Finding what it needs"))
-        needs, installed = _needs(scan, question, found, wishes, main, settings, interpreter, scratch, report)
+        needs, installed = _needs(scan, question, found, wishes, main, settings, interpreter, limits, scratch, report)
         for note in idle(wishes, installed):
             report(Note(note))
         capture.capture(needs.local, draft.folder / "code", limit=settings.limit, raised_by=settings.raised_by)
@@ -186,6 +198,12 @@ def pack(
         locked=lock,
         proven=lock and prove,
     )
+
+
+def read_limits(seconds: float, memory: str | int | None) -> Limits:
+    """Read limits as people write them. Raises :class:`InvalidInput` (``limit.memory``)."""
+    size = read_size(memory, "the limit of memory", code="limit.memory") if isinstance(memory, str) else memory
+    return Limits(seconds, size)
 
 
 def _check(model: Path, label: Label, rows: int) -> Label:
@@ -244,6 +262,7 @@ def _needs(
     main: Path | None,
     settings: CodeSettings,
     interpreter: Path,
+    limits: Limits,
     scratch: Path,
     report: Report,
 ) -> tuple[Needs, Installed]:
@@ -272,7 +291,9 @@ def _needs(
     needs = find()
     if needs.doubts:
         report(Started("needs", f"Trying without {_and(doubt.name for doubt in needs.doubts)}"))
-        attempt = partial(try_without, question=question, found=found, python=interpreter, scratch=scratch)
+        attempt = partial(
+            try_without, question=question, found=found, python=interpreter, scratch=scratch, limits=limits
+        )
         tried = Settling(installed, attempt).settle(needs, report)
         needs = find(tried=tried) if tried else needs
     return needs, installed

@@ -13,7 +13,7 @@ from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.progress import Report, silent
 from model_envelope.inference.probe import SampleFile
 from model_envelope.workflows.open import Envelope, load_envelope
-from model_envelope.workflows.pack import Asked, Label, pack
+from model_envelope.workflows.pack import Asked, Label, pack, read_limits
 
 
 def save_model(
@@ -36,6 +36,8 @@ def save_model(
     code_limit: str | int | None = None,
     attachments: Sequence[str | Path] = (),
     with_diff: bool = False,
+    time_limit: float = 600.0,
+    memory_limit: str | int | None = None,
     into: str | Path = ".",
     report: Report = silent,
 ) -> Envelope:
@@ -50,7 +52,8 @@ def save_model(
     nearest to the script or the current folder. ``modules`` names local modules, or modules of installed packages, that
     no import names (they are loaded by a computed name), also by the path of a file or folder; ``code_limit`` is how
     many bytes of local code may travel (``"2GB"``). ``with_diff`` keeps what git has not committed there beside the
-    envelope; else only its digest is noted.
+    envelope; else only its digest is noted. ``time_limit`` (seconds) and ``memory_limit`` (bytes, or ``"4GB"``) hold
+    for loading and asking the model, which happens in a process of its own.
 
     Raises :class:`EnvelopeError`: whatever is wrong with model, samples, names or lock. Nothing is left half-written.
     """
@@ -78,6 +81,7 @@ def save_model(
             lock=lock,
             prove=prove,
             with_diff=with_diff,
+            limits=read_limits(time_limit, memory_limit),
             into=Path(into),
             search=_import_folders(),
             report=report,
