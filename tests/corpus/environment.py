@@ -43,7 +43,8 @@ def make(folder: Path, base: str) -> None:
     for source in sorted((HERE / "distributions").iterdir()):
         run(python, "-m", "hatchling", "build", "--target", "wheel", "--directory", wheels, cwd=source)
     names = [f"{source.name}==1.0" for source in sorted((HERE / "distributions").iterdir())]
-    run(*install, "--no-deps", "--no-index", "--find-links", wheels, "--reinstall" if uv else "--force-reinstall", *names)
+    again = "--reinstall" if uv else "--force-reinstall"
+    run(*install, "--no-deps", "--no-index", "--find-links", wheels, again, *names)
     for source in sorted((HERE / "editable").iterdir()):
         run(*install, "--no-deps", "--no-build-isolation", "--editable", source)
 

@@ -3,10 +3,11 @@
 import pickle
 
 import numpy as np
-from features import logs
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+
+from features import logs
 
 rows = np.random.default_rng(0).normal(size=(40, 2))
 model = make_pipeline(FunctionTransformer(logs), LinearRegression()).fit(rows, rows.sum(axis=1))

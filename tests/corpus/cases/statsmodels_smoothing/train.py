@@ -3,8 +3,8 @@
 import pickle
 
 import numpy as np
-from statsmodels.tsa.holtwinters import SimpleExpSmoothing
 from forecast import Forecast
+from statsmodels.tsa.holtwinters import SimpleExpSmoothing
 
 results = SimpleExpSmoothing(np.array([3.0, 4.0, 3.5, 4.5, 4.0, 5.0]), initialization_method="estimated").fit()
 with open("model.pkl", "wb") as file:

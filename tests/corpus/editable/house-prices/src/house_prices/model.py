@@ -1,6 +1,7 @@
 import numpy as np
-from house_prices.text import plain
 from sklearn.linear_model import Ridge
+
+from house_prices.text import plain
 
 
 class PriceModel:
