@@ -95,7 +95,7 @@ test-torch:  ## run the tests of PyTorch's tensors, in an environment that has i
 CORPUS := .venv-corpus
 ON_CORPUS = MODEL_ENVELOPE_CORPUS_PYTHON=$(CORPUS)/bin/python $(BIN)/python
 
-$(CORPUS)/.ready: .ci/corpus.lock tests/corpus/environment.py $(shell find tests/corpus/distributions tests/corpus/editable -type f)
+$(CORPUS)/.ready: .ci/corpus.lock tests/corpus/environment.py $(shell find tests/corpus/distributions tests/corpus/editable -type f -not -name '*.pyc')
 	@echo "Installing the crowded environment of the corpus into $(CORPUS) (once)"
 	@PYTHONPATH=tests $(BIN)/python tests/corpus/environment.py $(CORPUS) --python $(PYTHON)
 	@touch $@

@@ -7,10 +7,12 @@ points and `.pth` files of what is taken away are all gone. The model runs from 
 travels in it; folders in which a case keeps local code are searched last, so that code which the tool forgot is not
 mistaken for a need of distributions (that the envelope alone is enough is asked by the test, not here).
 
-*Needed.* A first run tells which distributions are touched at all; the others are taken away at once, and that has to
-work. Then they are taken away one by one, each for good where the rest still works, until none can be spared any more.
-What is left is needed: it works, and no member of it can be taken away. Where one of several is enough, the last by
-name is left, as the search goes by name.
+*Needed.* A first run tells which distributions are touched at all. They are a list that is surely long enough: an
+environment of these and of all that they require has to work. Then the list gets shorter by one at a time, for good
+where an environment of the rest of it, and of all that this requires, still works. What another of the list brings
+along is not tried, as nothing would be gone; so of two that can stand for each other the one stays that is there
+anyway. In what is left, with all that it requires, distributions are then taken away one by one, again for good where
+the rest works, until none can be spared any more. These are needed: they work, and no member can be taken away.
 
 *Direct.* A needed distribution is a direct need when no other needed one brings it along by what its metadata requires,
 however far down, extras and markers counted.
@@ -197,7 +199,10 @@ class Oracle:
 
     def truth(self) -> Truth:
         """Find it. Raises :class:`Failed` where the model does not work with everything there."""
-        present = self._without_the_untouched()
+        touched = self._touched()
+        present = self.crowded.closure(self._shortest(touched))
+        if self.works(present & touched):
+            present &= touched
         while True:
             before = present
             for name in sorted(present):
@@ -220,7 +225,8 @@ class Oracle:
             self._known[present] = done.returncode == 0
         return self._known[present]
 
-    def _without_the_untouched(self) -> frozenset[str]:
+    def _touched(self) -> frozenset[str]:
+        """Give distributions that are surely enough: those of which more than metadata is touched, or all touched."""
         everything = self.crowded.names
         with tempfile.TemporaryDirectory(prefix="corpus-") as scratch:
             shadow, trace = Path(scratch, "environment"), Path(scratch, "trace.json")
@@ -229,9 +235,19 @@ class Oracle:
                 raise Failed(f"it does not answer as sealed with everything there:\n{done.stdout}{done.stderr}")
             every, used = self.crowded.touched(json.loads(trace.read_bytes()), shadow)
         for candidates in (used, every):
-            if self.works(candidates):
+            if self.works(self.crowded.closure(candidates)):
                 return candidates
         return everything
+
+    def _shortest(self, names: frozenset[str]) -> frozenset[str]:
+        """Leave out of a list what it can do without, when all comes along that the rest requires."""
+        kept: set[str] = set()
+        while untried := [name for name in self.crowded.direct(names) if name not in kept]:
+            if self.works(self.crowded.closure(names - {untried[0]})):
+                names -= {untried[0]}
+            else:
+                kept.add(untried[0])
+        return names
 
     def _replay(self, python: Path, prelude: str = "") -> subprocess.CompletedProcess[str]:
         self.runs += 1
