@@ -2,7 +2,10 @@
 
 Prints a line a case and the totals, and writes what was found to tests/corpus/truth.json, which `make test-corpus`
 compares with. Words are names of cases, for a part of them; `--known` takes what was found before, and tells only what
-the tool lists now. The last two columns are ratios to a process that loads the model and replays its samples once.
+the tool lists now.
+
+The seconds are those of a process that loads the model and replays its samples once, of the step of `envelope pack`
+that loads it, finds its signature and asks it several times, and of the step that finds from this what it needs.
 """
 
 import argparse
@@ -29,9 +32,10 @@ class Row:
     kept: tuple[str, ...]
     truth: Truth
     verdict: Verdict
-    bare: float
-    packing: float
     runs: int
+    bare: float
+    probing: float
+    finding: float
 
 
 def main() -> int:
@@ -47,7 +51,7 @@ def main() -> int:
     chosen = [case for case in cases() if not arguments.cases or case.name in arguments.cases]
     found: list[Row] = []
     failed: list[str] = []
-    print(f"{'case':28}{'keeps':46}{'needs directly':46}{'all':>4}{'runs':>6}{'load+predict':>14}{'pack':>7}")
+    print(f"{'case':28}{'keeps':46}{'needs directly':46}{'all':>4}{'runs':>6}{'replay':>9}{'probe':>8}{'needs':>8}")
     with (
         tempfile.TemporaryDirectory(prefix="corpus-") as scratch,
         ThreadPoolExecutor(os.cpu_count()) as pool,
@@ -82,13 +86,15 @@ def judge(case: Case, environment: Crowded, scratch: Path, known: dict[str, list
     needs = Truth(tuple(known["needed"]), tuple(known["direct"])) if known else oracle.truth()
     verdict = environment.judge(packed.kept, needs.needed)
     bare = statistics.median(oracle.seconds() for _ in range(3))
-    return Row(case.name, packed.kept, needs, verdict, bare, packed.seconds, oracle.runs)
+    steps = packed.steps
+    return Row(case.name, packed.kept, needs, verdict, oracle.runs, bare, steps["Loaded"], steps["Needs"])
 
 
 def tell(row: Row) -> None:
     """Print the line of a case, and what is wrong with its list."""
     kept, direct = ", ".join(row.kept) or "-", ", ".join(row.truth.direct) or "-"
-    counts = f"{len(row.truth.needed):4}{row.runs:6}{row.bare * 1000:11.0f} ms{row.packing / row.bare:7.1f}"
+    seconds = "".join(f"{found:6.1f} s" for found in (row.bare, row.probing, row.finding))
+    counts = f"{len(row.truth.needed):4}{row.runs:6} {seconds}"
     print(f"{row.name:28}{kept:46}{direct:46}{counts}", flush=True)
     for what, names in (("missing", row.verdict.missing), ("needless", row.verdict.needless)):
         if names:
@@ -107,6 +113,9 @@ def total(found: list[Row]) -> None:
     needed, have = (sum(getattr(row.verdict, what) for row in found) for what in ("needed", "found"))
     listed, right = (sum(getattr(row.verdict, what) for row in found) for what in ("listed", "right"))
     print(f"{len(found)} cases, {sum(row.runs for row in found)} replays")
+    slowest = max(found, key=lambda row: row.finding, default=None)
+    if slowest:
+        print(f"needs are found within {slowest.finding:.1f} s of loading and asking ({slowest.name})")
     print(f"recall     {have} of {needed} needed distributions come along: {have / max(needed, 1):.1%}")
     print(f"precision  {right} of {listed} listed distributions are needed: {right / max(listed, 1):.1%}")
 

@@ -255,16 +255,19 @@ class Oracle:
         with tempfile.TemporaryDirectory(prefix="corpus-") as scratch:
             home = carrying.link(Path(scratch, "carried"), ["runtime"])
             flag, _, code, *words = carrying.arguments(home, "model_envelope.runtime.replay", self.packed.envelope)
-            return subprocess.run(
-                [python, flag, "-c", f"{prelude}import sys; sys.path.extend({folders!r}); {code}", *words],
-                cwd=scratch,
-                env=_quiet(self.packed.trained.environment),
-                capture_output=True,
-                text=True,
-                stdin=subprocess.DEVNULL,
-                timeout=TIMEOUT,
-                check=False,
-            )
+            try:
+                return subprocess.run(
+                    [python, flag, "-c", f"{prelude}import sys; sys.path.extend({folders!r}); {code}", *words],
+                    cwd=scratch,
+                    env=_quiet(self.packed.trained.environment),
+                    capture_output=True,
+                    text=True,
+                    stdin=subprocess.DEVNULL,
+                    timeout=TIMEOUT,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                raise Failed(f"{self.packed.trained.case.name}: no answer within {TIMEOUT} seconds") from None
 
 
 def _quiet(environment: Mapping[str, str]) -> dict[str, str]:

@@ -7,10 +7,10 @@ A case is a folder in `cases/`. Its `train.py` writes `model.pkl` and `samples.*
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,12 +78,16 @@ class Trained:
 
 @dataclass(frozen=True)
 class Packed:
-    """A sealed case, the seconds that packing took, and what the envelope says that it needs."""
+    """A sealed case, what the envelope says that it needs, and the seconds of the steps of packing.
+
+    The steps are told by the first word of what `envelope pack` says of them: `Loaded` is the probe, `Needs` the search
+    for what it needs.
+    """
 
     trained: Trained
     envelope: Path
-    seconds: float
     kept: tuple[str, ...]
+    steps: Mapping[str, float]
 
 
 def cases() -> tuple[Case, ...]:
@@ -120,17 +124,16 @@ def pack(trained: Trained, scratch: Path) -> Packed:
     methods = [word for name in trained.case.options.get("methods", ()) for word in ("--method", name)]
     into = scratch / "packed"
     command = [ENVELOPE, "pack", trained.folder / "model.pkl", "--input", trained.samples, "--name", "case", *methods]
-    began = time.perf_counter()
-    said = run(
+    done = run(
         [*command, "--python", trained.python, "--no-lock", "--no-proof", "--output", into],
         cwd=trained.pack_in,
         env=trained.environment,
     )
-    seconds = time.perf_counter() - began
-    envelope = Path(said.strip())
-    document = json.loads(run([ENVELOPE, "dependencies", envelope, "--json"], env=trained.environment))
+    envelope = Path(done.stdout.strip())
+    document = json.loads(run([ENVELOPE, "dependencies", envelope, "--json"], env=trained.environment).stdout)
     kept = tuple(item["name"] for item in document["result"]["packages"] if item["direct"])
-    return Packed(trained, envelope, seconds, kept)
+    steps = re.findall(r"^\S (\w+) .*  (\d+\.\d) s$", done.stderr, re.MULTILINE)
+    return Packed(trained, envelope, kept, {word: float(seconds) for word, seconds in steps})
 
 
 def prove(packed: Packed, scratch: Path) -> Path:
@@ -139,18 +142,21 @@ def prove(packed: Packed, scratch: Path) -> Path:
     Gives the locked envelope. Raises :class:`Failed`, with what the model or the installer said.
     """
     into = scratch / "locked"
-    return Path(run([ENVELOPE, "lock", packed.envelope, "--output", into], env=packed.trained.environment).strip())
+    done = run([ENVELOPE, "lock", packed.envelope, "--output", into], env=packed.trained.environment)
+    return Path(done.stdout.strip())
 
 
-def run(command: list[Any], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """Run a program and give its standard output. Raises :class:`Failed`."""
+def run(
+    command: list[Any], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program. Raises :class:`Failed` where it fails."""
     words = [str(word) for word in command]
     done = subprocess.run(
         words, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600, check=False
     )
     if done.returncode:
         raise Failed(f"{' '.join(words)}\nended with {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
+    return done
 
 
 def _environment(case: Case, home: Path, python: Path) -> dict[str, str]:
