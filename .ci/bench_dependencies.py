@@ -81,8 +81,9 @@ def main() -> int:
 def judge(case: Case, environment: Crowded, scratch: Path, known: dict[str, list[str]] | None) -> Row:
     """Train and pack a case, and find what it needs."""
     folder = scratch / case.name
-    packed = pack(train(case, environment.python, folder), folder)
-    oracle = Oracle(packed, environment)
+    trained = train(case, environment.python, folder)
+    packed = pack(trained, folder)
+    oracle = Oracle(packed.envelope, environment, folders=trained.path, environment=trained.environment)
     needs = Truth(tuple(known["needed"]), tuple(known["direct"])) if known else oracle.truth()
     verdict = environment.judge(packed.kept, needs.needed)
     bare = statistics.median(oracle.seconds() for _ in range(3))

@@ -33,7 +33,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.metadata import Distribution, distributions
@@ -42,7 +42,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from corpus.running import Failed, Packed
+from corpus.running import Failed
 from model_envelope.foundation import carrying
 
 TIMEOUT = 300
@@ -189,11 +189,23 @@ class Crowded:
 
 
 class Oracle:
-    """Finds what one packed model needs. ``runs`` counts the processes that it took."""
+    """Finds what the model of an envelope needs. ``runs`` counts the processes that it took.
 
-    def __init__(self, packed: Packed, crowded: Crowded) -> None:
-        self.packed = packed
+    ``folders`` are where local code lies that may not be in the envelope.
+    """
+
+    def __init__(
+        self,
+        envelope: Path,
+        crowded: Crowded,
+        *,
+        folders: Sequence[Path] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.envelope = envelope
         self.crowded = crowded
+        self.folders = [str(folder) for folder in folders]
+        self.environment = os.environ if environment is None else environment
         self.runs = 0
         self._known: dict[frozenset[str], bool] = {}
 
@@ -251,15 +263,14 @@ class Oracle:
 
     def _replay(self, python: Path, prelude: str = "") -> subprocess.CompletedProcess[str]:
         self.runs += 1
-        folders = [str(folder) for folder in self.packed.trained.path]
         with tempfile.TemporaryDirectory(prefix="corpus-") as scratch:
             home = carrying.link(Path(scratch, "carried"), ["runtime"])
-            flag, _, code, *words = carrying.arguments(home, "model_envelope.runtime.replay", self.packed.envelope)
+            flag, _, code, *words = carrying.arguments(home, "model_envelope.runtime.replay", self.envelope)
             try:
                 return subprocess.run(
-                    [python, flag, "-c", f"{prelude}import sys; sys.path.extend({folders!r}); {code}", *words],
+                    [python, flag, "-c", f"{prelude}import sys; sys.path.extend({self.folders!r}); {code}", *words],
                     cwd=scratch,
-                    env=_quiet(self.packed.trained.environment),
+                    env=self.environment,
                     capture_output=True,
                     text=True,
                     stdin=subprocess.DEVNULL,
@@ -267,11 +278,7 @@ class Oracle:
                     check=False,
                 )
             except subprocess.TimeoutExpired:
-                raise Failed(f"{self.packed.trained.case.name}: no answer within {TIMEOUT} seconds") from None
-
-
-def _quiet(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name != "PYTHONPATH"}
+                raise Failed(f"{self.envelope}: no answer within {TIMEOUT} seconds") from None
 
 
 def _link(node: _Node, real: Path, into: Path, present: frozenset[str], forced: set[Path]) -> None:
