@@ -17,7 +17,7 @@ define check_python
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check coverage lint format bench lock pins types test-lowest test-torch clean
+.PHONY: help setup demo test check coverage lint format bench lock pins types test-lowest test-torch test-corpus bench-dependencies clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -73,6 +73,8 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --extra uv --group dev --universa
 lock: setup  ## resolve the locks in .ci/ anew
 	$(COMPILE) --output-file .ci/dev.lock
 	$(COMPILE) --output-file .ci/lowest.lock --resolution lowest-direct
+	$(BIN)/uv pip compile .ci/corpus-requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --quiet --upgrade --output-file .ci/corpus.lock
 
 pins: setup  ## pin anew what images need beside a model's own packages
 	$(BIN)/python .ci/pins.py
@@ -90,5 +92,19 @@ test-torch:  ## run the tests of PyTorch's tensors, in an environment that has i
 	.venv-torch/bin/python -c 'import torch' 2>/dev/null || .venv-torch/bin/python -m pip install --quiet torch==2.13.0
 	.venv-torch/bin/python -m pytest tests/with_torch
 
+CORPUS := .venv-corpus
+ON_CORPUS = MODEL_ENVELOPE_CORPUS_PYTHON=$(CORPUS)/bin/python $(BIN)/python
+
+$(CORPUS)/.ready: .ci/corpus.lock tests/corpus/environment.py $(shell find tests/corpus/distributions tests/corpus/editable -type f -not -name '*.pyc')
+	@echo "Installing the crowded environment of the corpus into $(CORPUS) (once)"
+	@PYTHONPATH=tests $(BIN)/python tests/corpus/environment.py $(CORPUS) --python $(PYTHON)
+	@touch $@
+
+test-corpus: setup $(CORPUS)/.ready  ## hold what is said of the models of the corpus against what they need
+	$(ON_CORPUS) -m pytest tests/corpus
+
+bench-dependencies: setup $(CORPUS)/.ready  ## find anew what the models of the corpus need, and print the table
+	$(ON_CORPUS) .ci/bench_dependencies.py
+
 clean:  ## delete what the commands here made
-	rm -rf .venv .venv-demo .venv-lowest .venv-torch .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .venv-corpus .venv-demo .venv-lowest .venv-torch .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

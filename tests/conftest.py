@@ -88,8 +88,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave PyTorch's tests out unless they are named: `make test-torch` runs them, in an environment that has it."""
-    if collection_path.name == "with_torch" and not any("with_torch" in word for word in config.args):
+    """Leave out what needs an environment of its own unless it is named, as `make test-torch` and `test-corpus` do."""
+    name = collection_path.name
+    if name in ("with_torch", "corpus") and not any(name in Path(word).parts for word in config.args):
         return True
     return None
 

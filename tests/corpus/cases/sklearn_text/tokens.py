@@ -1,0 +1,5 @@
+import snowballstemmer
+
+
+def stems(text):
+    return snowballstemmer.stemmer("english").stemWords(text.split())

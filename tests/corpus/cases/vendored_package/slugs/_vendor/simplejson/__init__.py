@@ -1,0 +1,3 @@
+from .encoder import dumps, loads
+
+__all__ = ["dumps", "loads"]

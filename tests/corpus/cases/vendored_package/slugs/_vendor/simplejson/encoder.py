@@ -1,0 +1,4 @@
+import json
+
+dumps = json.dumps
+loads = json.loads

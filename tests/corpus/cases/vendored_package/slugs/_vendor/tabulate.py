@@ -1,0 +1,8 @@
+try:
+    import wcwidth
+except ImportError:
+    wcwidth = None
+
+
+def join(words, separator):
+    return separator.join(words)

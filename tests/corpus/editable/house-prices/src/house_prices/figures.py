@@ -1,0 +1,5 @@
+import seaborn as sns
+
+
+def draw(frame):
+    return sns.scatterplot(frame, x="area", y="price")

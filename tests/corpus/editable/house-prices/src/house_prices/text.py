@@ -1,0 +1,5 @@
+from unidecode import unidecode
+
+
+def plain(city):
+    return unidecode(city).lower().strip()
