@@ -95,12 +95,14 @@ def test_what_tools_and_builds_leave_in_a_package_stays_behind(package, tmp_path
         (package.path / path).write_text("")
     (package.path / "dist").mkdir()
     (package.path / "dist" / "__init__.py").write_text("")
-    assert capture([package], tmp_path / "code") == (
+    behind = []
+    assert capture([package], tmp_path / "code", behind=behind.append) == (
         "pkg/__init__.py",
         "pkg/data/file.bin",
         "pkg/deep/mod.py",
         "pkg/dist/__init__.py",
     )
+    assert behind == ["pkg/build/"]
 
 
 def test_what_is_no_file_is_named_before_anything_waits_for_it(package, tmp_path, monkeypatch):

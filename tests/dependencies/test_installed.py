@@ -183,3 +183,11 @@ def test_what_debian_installed_is_known_by_its_lists(environment, tmp_path, monk
     found = Installed.read([str(packages)])
     assert found.owners("bs4.dammit") == ("beautifulsoup4",)
     assert found.distributions["beautifulsoup4"].size == (info / "METADATA").stat().st_size
+
+
+def test_a_record_that_is_damaged_is_read_as_far_as_it_is_whole(environment):
+    info = environment.install("damaged", files={"damaged/__init__.py": ""})
+    (info / "RECORD").write_text('damaged/__init__.py,,\n"' + "x" * 200_000)
+    found = environment.read()
+    assert found.owners("damaged") == ("damaged",)
+    assert found.distributions["damaged"].size == 0

@@ -128,7 +128,13 @@ def pack(
         needs, installed = _needs(scan, found, folders, main, wishes, settings, scratch / "unpacked")
         for note in idle(wishes, installed):
             report(Note(note))
-        capture.capture(needs.local, draft.folder / "code", limit=settings.limit, raised_by=settings.raised_by)
+        capture.capture(
+            needs.local,
+            draft.folder / "code",
+            limit=settings.limit,
+            raised_by=settings.raised_by,
+            behind=lambda folder: report(Note(f"results of a build or a run stay behind: {folder}")),
+        )
         capture.capture_metadata(needs.local, installed, draft.folder / "code")
         report(Done("needs", _needs_text(needs)))
         _write(draft, model, scan, found, needs, installed, checked, main)
