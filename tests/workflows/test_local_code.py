@@ -68,6 +68,20 @@ def test_from_any_folder_with_modules_that_import_each_other(tmp_path, envelope)
     envelope("verify", packed, "--samples", cwd=Path("/"))
 
 
+def test_the_modules_of_the_project_that_the_pickle_lies_in_are_found(tmp_path, envelope):
+    root = tmp_path / "project"
+    for path, source in {
+        "pyproject.toml": "",
+        "src/ours/__init__.py": "from shared import add\ndef compute(x):\n    return add(x)\n" + MODEL,
+        "shared.py": "def add(x):\n    return x + 2\n",
+    }.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(source)
+    packed = pack(envelope, pickle_of(root / "models" / "v1", "ours"), tmp_path / "out")
+    assert code_of(packed) == ["ours/__init__.py", "shared.py"]
+    assert answer_of(packed) == 6.0
+
+
 def test_what_is_loaded_by_a_computed_name_is_named(tmp_path, envelope):
     source = """
         import importlib
