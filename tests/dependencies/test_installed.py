@@ -1,10 +1,13 @@
 """Which distribution a module belongs to, in environments made for it."""
 
+import base64
+import hashlib
 import sys
 import time
 
 import pytest
 
+from model_envelope.dependencies import installed as module
 from model_envelope.dependencies.installed import Installed
 
 
@@ -152,3 +155,39 @@ def test_the_size_of_a_distribution_is_that_of_its_files_without_bytecode(enviro
     found = environment.read().distributions
     assert found["sized"].size == 150
     assert found["unrecorded"].size is None
+
+
+def test_of_two_that_install_one_module_that_counts_whose_file_is_there(environment):
+    for name, content in (("opencv-python", "old"), ("opencv-python-headless", "new"), ("opencv-same", "new")):
+        info = environment.install(name, files={"cv2/__init__.py": content})
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest()).rstrip(b"=").decode()
+        (info / "RECORD").write_text(f"cv2/__init__.py,sha256={digest},3\n")
+    assert environment.read().owners("cv2.dnn") == ("opencv-python-headless", "opencv-same")
+
+
+def test_what_debian_installed_is_known_by_its_lists(environment, tmp_path, monkeypatch):
+    packages = tmp_path / "usr" / "lib" / "python3" / "dist-packages"
+    system = type(environment)(packages)
+    info = system.install("beautifulsoup4", "4.12", files={"bs4/__init__.py": "", "bs4/dammit.py": ""}, record=False)
+    lists = tmp_path / "info"
+    lists.mkdir()
+    names = [
+        packages / "bs4",
+        packages / "bs4" / "__init__.py",
+        packages / "bs4" / "dammit.py",
+        info,
+        info / "METADATA",
+    ]
+    (lists / "python3-bs4.list").write_text("\n".join(map(str, ["/.", *names])) + "\n")
+    monkeypatch.setattr(module, "DEBIAN_LISTS", lists)
+    found = Installed.read([str(packages)])
+    assert found.owners("bs4.dammit") == ("beautifulsoup4",)
+    assert found.distributions["beautifulsoup4"].size == (info / "METADATA").stat().st_size
+
+
+def test_a_record_that_is_damaged_is_read_as_far_as_it_is_whole(environment):
+    info = environment.install("damaged", files={"damaged/__init__.py": ""})
+    (info / "RECORD").write_text('damaged/__init__.py,,\n"' + "x" * 200_000)
+    found = environment.read()
+    assert found.owners("damaged") == ("damaged",)
+    assert found.distributions["damaged"].size == 0

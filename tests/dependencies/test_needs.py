@@ -190,6 +190,57 @@ def test_editable_installs_by_a_table_are_found(crowd, tmp_path):
     assert needs(crowd, "ours.Model").local == (LocalModule("ours", package),)
 
 
+def test_editable_installs_that_hatchling_finds_by_calls_are_found(crowd, tmp_path):
+    package = tmp_path / "elsewhere" / "source"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (crowd.folder / "_editable_impl_ours.py").write_text(
+        f"F = object()\nF.install()\nF.map_module('ours', {str(package / '__init__.py')!r})\n"
+    )
+    assert needs(crowd, "ours.Model").local == (LocalModule("ours", package),)
+
+
+def test_a_package_that_is_mapped_to_a_folder_of_another_name_travels_under_its_own(crowd, tmp_path):
+    source = tmp_path / "project" / "source"
+    source.mkdir(parents=True)
+    (source / "__init__.py").write_text("import ours.part\n")
+    (source / "part.py").write_text("import scipy\n")
+    loaded = {"ours": str(source / "__init__.py"), "ours.part": str(source / "part.py")}
+    found = needs(crowd, "ours.part.Model", loaded=loaded)
+    assert found.local == (LocalModule("ours", source),)
+    assert kept(found) == {"scipy": ("code/ours/part.py imports scipy",)}
+
+
+def test_a_part_of_a_package_that_lies_elsewhere_comes_alone(crowd, tmp_path):
+    package, built = tmp_path / "project" / "ours", tmp_path / "build" / "cp311"
+    package.mkdir(parents=True)
+    built.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    extension = built / "_fast.cpython-311-x86_64-linux-gnu.so"
+    extension.write_bytes(b"")
+    loaded = {"ours": str(package / "__init__.py"), "ours._fast": str(extension)}
+    found = needs(crowd, "ours.Model", "ours._fast.Tree", loaded=loaded)
+    assert found.local == (LocalModule("ours", package), LocalModule("ours._fast", extension))
+
+
+def test_bare_folders_of_one_name_are_searched_for_the_module(crowd, tmp_path):
+    for folder, name, source in (("a", "one", "import space.two\n"), ("b", "two", "import scipy\n")):
+        (tmp_path / folder / "space").mkdir(parents=True)
+        (tmp_path / folder / "space" / f"{name}.py").write_text(source)
+    found = needs(crowd, "space.one.Model", roots=[tmp_path / "a", tmp_path / "b"])
+    assert [module.path for module in found.local] == [tmp_path / "a" / "space", tmp_path / "b" / "space"]
+    assert set(kept(found)) == {"scipy"}
+
+
+def test_a_local_module_beside_the_installed_one_of_its_name(crowd, tmp_path):
+    (tmp_path / "scipy.py").write_text("import pandas\n")
+    loaded = {"scipy": str(crowd.folder / "scipy" / "__init__.py"), "_envelope_local.scipy": str(tmp_path / "scipy.py")}
+    found = needs(crowd, "scipy.Model", "sklearn.pipeline.Pipeline", loaded=loaded, roots=[tmp_path])
+    assert found.local == (LocalModule("scipy", tmp_path / "scipy.py"),)
+    assert set(kept(found)) == {"pandas", "scikit-learn"}
+    assert dropped(found)["scipy"] == "comes with scikit-learn"
+
+
 def test_the_script_is_local_code(crowd, tmp_path):
     script = tmp_path / "train.py"
     script.write_text("import pandas\nfrom helpers import x\nif __name__ == '__main__':\n    import torch\n")

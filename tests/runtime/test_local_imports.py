@@ -22,17 +22,16 @@ class Model:
 """
 
 
-def write(folder, **modules):
-    for name, source in modules.items():
-        path = folder / f"{name.replace('__', '/').replace('/init/', '/__init__')}.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(source)
+def write(folder, files=None, **modules):
+    for name, source in {**(files or {}), **{f"{name}.py": source for name, source in modules.items()}}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(source)
 
 
-def envelope(folder, body, **modules):
+def envelope(folder, body, files=None, **modules):
     """Write an envelope whose model has this body of `predict`, and these modules beside it."""
     path = make_envelope(folder, MODEL.format(body=body), METHODS, {}, name="local")
-    write(path / "code", **modules)
+    write(path / "code", files, **modules)
     return path
 
 
@@ -118,11 +117,13 @@ def versions(tmp_path, count):
         envelope(
             tmp_path / str(number),
             BODY,
-            features=f"RATE = {number}.0\n",
-            deep____init__="from . import inner\n",
-            deep__inner="def value(x):\n    import features\n    from features import RATE\n    return x * RATE\n",
-            bare__part=f"from bare.more import MORE\nimport features\nMORE += 0 * features.RATE\n",  # noqa: F541
-            bare__more=f"MORE = {number * 100}.0\n",
+            {
+                "features.py": f"RATE = {number}.0\n",
+                "deep/__init__.py": "from . import inner\n",
+                "deep/inner.py": "def value(x):\n    from features import RATE\n    return x * RATE\n",
+                "bare/part.py": "from bare.more import MORE\n",
+                "bare/more.py": f"MORE = {number * 100}.0\n",
+            },
         )
         for number in range(1, count + 1)
     ]
@@ -130,7 +131,7 @@ def versions(tmp_path, count):
 
 def test_envelopes_with_equal_module_names_answer_side_by_side_in_one_process(tmp_path):
     paths = versions(tmp_path, 3)
-    write(tmp_path / "mine", features="RATE = 99\n", bare__more="MORE = 99\n")
+    write(tmp_path / "mine", {"features.py": "RATE = 99\n", "bare/more.py": "MORE = 99\n"})
     code = f"""
 envelopes = [load(path) for path in {[str(path) for path in paths]}]
 first = [predict(2.0) for predict in envelopes]

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from model_envelope.dependencies.installed import Installed
@@ -41,12 +41,18 @@ _ASKS_FOR_METADATA = re.compile(
 
 
 def capture(
-    local: Iterable[LocalModule], into: Path, *, limit: int = SIZE_LIMIT, raised_by: str = ""
+    local: Iterable[LocalModule],
+    into: Path,
+    *,
+    limit: int = SIZE_LIMIT,
+    raised_by: str = "",
+    behind: Callable[[str], None] = lambda _: None,
 ) -> tuple[str, ...]:
     """Copy modules and packages, with the data files in them, and give the paths of the copies, sorted.
 
     Links are followed, so that the copy stands alone. What editors, version control, builds and interpreters leave
-    behind stays behind, and so do environments. ``raised_by`` is how the limit is raised, for the error.
+    behind stays behind, and so do environments. ``raised_by`` is how the limit is raised, for the error. ``behind`` is
+    told the folders that stay behind although a model might miss them: results of builds and runs.
 
     Raises :class:`InvalidInput` where the code is larger than ``limit`` bytes (``code.too-large``), holds a link that
     leads nowhere or in circles (``code.broken-link``), too many files (``code.too-many``), something that cannot be
@@ -67,7 +73,7 @@ def capture(
                 code="code.no-source",
                 hint="put its source beside it: bytecode is not sealed, as nobody can read it",
             )
-        for source, relative in _files(module):
+        for source, relative in _files(module, behind):
             if len(chosen) >= FILES_LIMIT:
                 raise _too_many(module)
             before = chosen.setdefault(relative, source)
@@ -104,10 +110,10 @@ def capture_metadata(local: Iterable[LocalModule], installed: Installed, into: P
                 shutil.copyfile(source, info / name)
 
 
-def _files(module: LocalModule) -> Iterator[tuple[Path, str]]:
+def _files(module: LocalModule, behind: Callable[[str], None]) -> Iterator[tuple[Path, str]]:
     path = module.path
     if path.is_dir():
-        yield from _walk(path, module.place_of(path), (path.resolve(),))
+        yield from _walk(path, module.place_of(path), (path.resolve(),), behind)
         return
     yield path, module.place_of(path)
     if "." not in module.name and path.stem.partition(".")[0] != module.name:
@@ -115,16 +121,20 @@ def _files(module: LocalModule) -> Iterator[tuple[Path, str]]:
         yield path, path.name
 
 
-def _walk(folder: Path, relative: str, above: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
+def _walk(
+    folder: Path, relative: str, above: tuple[Path, ...], behind: Callable[[str], None]
+) -> Iterator[tuple[Path, str]]:
     for item in _listed(folder):
         name = f"{relative}/{item.name}"
         if _left_out(item):
+            if item.name in BUILT:
+                behind(f"{name}/")
             continue
         if item.is_dir():
             real = item.resolve()
             if real in above:
                 raise _broken_link(item, "leads in a circle")
-            yield from _walk(item, name, (*above, real))
+            yield from _walk(item, name, (*above, real), behind)
         elif item.exists():
             yield item, name
         else:

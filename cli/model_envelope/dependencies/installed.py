@@ -14,7 +14,8 @@ import io
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -116,8 +117,7 @@ class Distribution:
         """All modules that it installs, dotted. Namespace packages are not among them: nobody owns those."""
         record = self._record()
         if record is not None:
-            rows = csv.reader(io.StringIO(record.decode("utf-8", "replace")))
-            return frozenset(found for row in rows if row and (found := _module_of(row[0])))
+            return frozenset(found for row in _rows(record) if row and (found := _module_of(row[0])))
         roots = [self.location / name for name in self._guessed_top_level()]
         paths = [path for root in roots if root.is_dir() for path in root.rglob("*")] + [
             path for root in roots for path in self.location.glob(f"{root.name}.*") if path.is_file()
@@ -142,7 +142,7 @@ class Distribution:
         if record is None:
             return None
         total = 0
-        for row in csv.reader(io.StringIO(record.decode("utf-8", "replace"))):
+        for row in _rows(record):
             if not row or row[0].endswith(".pyc"):
                 continue
             if len(row) > 2 and row[2].isdecimal():
@@ -192,7 +192,7 @@ class Distribution:
 
         Another distribution may have written its own in its place. True where the record does not tell.
         """
-        for row in csv.reader(io.StringIO((self._record() or b"").decode("utf-8", "replace"))):
+        for row in _rows(self._record() or b""):
             if len(row) > 1 and row[1].startswith("sha256=") and _module_of(row[0]) == module:
                 try:
                     found = hashlib.sha256((self.location / row[0]).read_bytes()).digest()
@@ -312,6 +312,12 @@ class Installed:
                 for name in item.top_level:
                     index.setdefault(name, []).append(key)
         return index
+
+
+def _rows(record: bytes) -> Iterator[list[str]]:
+    """Read the rows of a record as far as it is whole."""
+    with suppress(csv.Error):
+        yield from csv.reader(io.StringIO(record.decode("utf-8", "replace")))
 
 
 @cache

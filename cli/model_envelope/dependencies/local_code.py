@@ -15,6 +15,7 @@ from model_envelope.runtime.local_imports import plain_name
 
 _INSTALLED_FOLDERS = frozenset({"site-packages", "dist-packages"})
 _OWN = "model_envelope"
+_PROJECT = ("pyproject.toml", "setup.py", "setup.cfg", ".git", ".hg")
 _MAPPING = re.compile(r"^MAPPING(?::[^=]+)?\s*=\s*(\{.*\})\s*$", re.MULTILINE)
 _MAPPED_MODULE = re.compile(r"""\.map_module\(\s*(['"].*?['"])\s*,\s*(['"].*?['"])\s*\)""")
 
@@ -199,6 +200,22 @@ class LocalCode:
         inside = any(folder in self._installed.locations for folder in file.parents)
         inside = inside or bool(_INSTALLED_FOLDERS & set(file.parts)) or not file.exists()
         return inside and bool(self._installed.owners(module))
+
+
+def project_folders(starts: Iterable[Path]) -> tuple[Path, ...]:
+    """Give the folders that the projects around these folders keep modules in: their own, and ``src``.
+
+    A project is the nearest folder upwards that looks like one; somebody's home and the root of the disk are none.
+    """
+    found: dict[Path, None] = {}
+    for start in starts:
+        for folder in (start, *start.parents):
+            if folder in (Path.home(), Path(folder.anchor)):
+                break
+            if any((folder / name).exists() for name in _PROJECT):
+                found |= dict.fromkeys(item for item in (folder, folder / "src") if item.is_dir())
+                break
+    return tuple(found)
 
 
 def follow(code: LocalCode, start: Iterable[LocalFile]) -> Iterator[tuple[LocalFile, Import, str]]:

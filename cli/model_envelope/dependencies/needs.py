@@ -225,7 +225,7 @@ def _first_hand(
             code="needs.unknown-module",
             problems=problems.items,
             hint="install the missing packages into the packing environment, or put the missing files beside the "
-            "pickle or into the current folder",
+            "pickle or into the current folder, or name them with `--module PATH`",
         )
     return start
 

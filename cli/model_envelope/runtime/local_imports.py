@@ -35,6 +35,7 @@ _BESIDE = "_envelope_local"
 _NAMED_BESIDE = re.compile(rf"{_BESIDE}(?:_\d+)?\.")
 _STARTED_WITH = frozenset({"abc", "codecs", "encodings", "genericpath", "io", "os", "posixpath", "site", "stat"})
 """What Python has loaded before it runs anything: a file of that name is never imported instead."""
+_MODULES = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES)
 _INSTALLED = (".dist-info", ".egg-info")
 _active: list[LocalImports] = []
 
@@ -132,7 +133,8 @@ class LocalImports:
         Equal code may be shared: an object that the process made is of the class that the model knows. But where one
         module differs, all are kept apart, as one may import the other.
         """
-        names = {item.partition(".")[0] for folder in self.folders for item in _listed(folder)}
+        found = (item for folder in self.folders for item in _listed(folder))
+        names = {item.partition(".")[0] for item in found if "." not in item or item.endswith(_MODULES)}
         pairs = {name: pair for name in names if name.isidentifier() and (pair := self._twice(name))}
         return frozenset(pairs if any(ours.differs(theirs) for ours, theirs in pairs.values()) else ())
 

@@ -13,6 +13,7 @@ from model_envelope.dependencies import archives, capture
 from model_envelope.dependencies.asked_modules import CodeSettings, read_code_settings
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
+from model_envelope.dependencies.local_code import project_folders
 from model_envelope.dependencies.needs import Dropped, Kept, Needs, Seen, find_needs
 from model_envelope.dependencies.own_rules import Asked, Wish, idle, read_wishes, with_shipped
 from model_envelope.dependencies.resolvers import LockRequest, choose
@@ -105,11 +106,12 @@ def pack(
     """Seal a pickled model as ``<name>-<digest>`` in the folder ``into``.
 
     ``columns`` gives types to columns of the samples, each as ``NAME=TYPE``. ``search`` names folders of local modules
-    beside the model's own and the current one. ``asked`` are the user's rules for packages; those of a project's
-    pyproject.toml are looked for upwards from ``project`` (default: the model's folder), then from the current folder.
-    ``modules`` are local modules, or modules of installed packages, that no import names; ``code_limit`` is how many
-    bytes of local code may travel, also as ``2GB``. ``with_diff`` keeps what git has not committed there beside the
-    envelope; else only its digest is noted. ``limits`` hold for loading and asking the model.
+    beside the model's own and the current one; those of the projects around these come last. ``asked`` are the user's
+    rules for packages; those of a project's pyproject.toml are looked for upwards from ``project`` (default: the
+    model's folder), then from the current folder. ``modules`` are local modules, or modules of installed packages, that
+    no import names; ``code_limit`` is how many bytes of local code may travel, also as ``2GB``. ``with_diff`` keeps
+    what git has not committed there beside the envelope; else only its digest is noted. ``limits`` hold for loading and
+    asking the model.
 
     Nothing appears in ``into`` unless everything went well. A proof needs a lock: without one it is left out.
 
@@ -125,8 +127,9 @@ def pack(
     scan = scan_pickle(model)
     report(Done("scan", f"Read {model.name}: {len(scan.globals)} names in {scan.opcodes} opcodes, nothing run"))
     with open_draft(into) as draft, scratch_folder() as scratch:
-        folders = search_folders(model, (*search, *settings.folders))
-        main = find_main(scan.main_names, folders, settings.scripts) if scan.main_names else None
+        near = search_folders(model, (*search, *settings.folders))
+        folders = tuple(dict.fromkeys((*near, *project_folders(projects))))
+        main = find_main(scan.main_names, folders, (settings.scripts, _scripts(near))) if scan.main_names else None
         report(Started("probe", "Loading the model and asking it the samples"))
         question = Question(
             model,
@@ -146,7 +149,13 @@ def pack(
         needs, installed = _needs(scan, question, found, wishes, main, settings, interpreter, limits, scratch, report)
         for note in idle(wishes, installed):
             report(Note(note))
-        capture.capture(needs.local, draft.folder / "code", limit=settings.limit, raised_by=settings.raised_by)
+        capture.capture(
+            needs.local,
+            draft.folder / "code",
+            limit=settings.limit,
+            raised_by=settings.raised_by,
+            behind=lambda folder: report(Note(f"results of a build or a run stay behind: {folder}")),
+        )
         capture.capture_metadata(needs.local, installed, draft.folder / "code")
         report(Done("needs", _needs_text(needs)))
         _write(draft, model, scan, found, needs, installed, checked, main)
@@ -377,13 +386,15 @@ def _prove(draft: Draft, lock: Lock, interpreter: Path, needs: Needs, installed:
     report(Done("prove", f"Proven in a clean room: {_and(replay.method for replay in replays)} answer as here"))
 
 
-def find_main(names: Sequence[str], folders: Sequence[Path], scripts: Sequence[Path] = ()) -> Path:
-    """Find the script whose definitions a pickle calls ``__main__.<name>``: one of ``scripts``, else in ``folders``.
+def find_main(names: Sequence[str], folders: Sequence[Path], first: Sequence[Sequence[Path]] = ()) -> Path:
+    """Find the script whose definitions a pickle calls ``__main__.<name>``: in ``folders``.
+
+    ``first`` are groups of scripts that are looked at before, one after the other.
 
     Raises :class:`InvalidInput` (``pickle.main``) where no script, or more than one, defines all of them.
     """
     found: dict[Path, None] = {}
-    for candidates in (scripts, [path for folder in folders for path in sorted(folder.glob("*.py"))]):
+    for candidates in (*first, _scripts(folders)):
         found |= dict.fromkeys(path.resolve() for path in candidates if set(names) <= _defined(path))
         if found:
             break
@@ -399,6 +410,10 @@ def find_main(names: Sequence[str], folders: Sequence[Path], scripts: Sequence[P
         hint="name the script with `--module PATH`, run pack from its folder, or move them into a module of their own "
         "and save the model again",
     )
+
+
+def _scripts(folders: Sequence[Path]) -> list[Path]:
+    return [path for folder in folders for path in sorted(folder.glob("*.py"))]
 
 
 def _defined(path: Path) -> set[str]:
