@@ -32,6 +32,8 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl"
         (f"Bearer {JWT}", "Bearer ****"),
         ("a\n-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nb", "a\n****\nb"),
         ("-----BEGIN PRIVATE KEY-----\nMIIE cut off", "****"),
+        ('key = "-----BEGIN PRIVATE KEY-----"\nrest()', 'key = "****"\nrest()'),
+        ("+-----BEGIN EC PRIVATE KEY-----\n+MHc\n+-----END EC PRIVATE KEY-----\n+x()", "+****\n+x()"),
     ],
 )
 def test_credentials_are_taken_out(text, shown):
@@ -99,6 +101,7 @@ def test_variables_that_only_name_a_secret_or_hold_none_are_not(tmp_path):
         "TOKENIZERS_PARALLELISM": "false-or-true",
         "MAX_TOKENS": "100000000",
         "DEBUG_TOKEN": "true",
+        "SHORT_SECRET": "~x",
         "HTTP_PROXY": "http://proxy.example.com:3128",
     }
     assert secret_values(variables) == set()

@@ -198,6 +198,12 @@ def test_outside_of_jobs_there_is_none():
     assert job_identity({"BUILD_NUMBER": "7", "CI": "true"}) == {}
 
 
+def test_a_pip_configuration_that_cannot_be_read_stops_nothing_that_needs_none(tmp_path, monkeypatch):
+    (tmp_path / "pip.conf").write_text("no section")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    assert packed(shop(tmp_path / "src"), tmp_path / "out").is_dir()
+
+
 SECRETS = {
     "index": "ind3x-passw0rd",
     "extra": "3xtra-tok3n",

@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 MARK = "****"
 
 # What stands before the host. A password may hold unescaped `@`; one that holds a slash shows by a port that is none.
-_USER = re.compile(r"(?<=://)(?!git@)(?:[^/\s'\"<>]*|[^/\s@:'\"<>]+:(?!\d+(?:[/?#]|$))[^\s'\"<>]*)@")
+_USER = re.compile(r"(?<=://)(?!git@)(?:[^/\s'\"<>]*|[^/\s@:'\"<>]+:(?!\d+(?:[/?#]|$))[^\s'\"<>]{0,2000})@")
 _QUERY = re.compile(r"(?<=[?&;])(?P<name>[^=&;#\s'\"<>]+)=(?P<value>[^&;#\s'\"<>]*)")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _HARMLESS = re.compile(
@@ -25,11 +24,11 @@ _HARMLESS = re.compile(
 )
 # Where services put a token into the path: Anaconda's channels, Cloudsmith, Gemfury.
 _PATHS = re.compile(
-    r"(?P<before>://[^\s'\"<>]*?/t/|://dl\.cloudsmith\.io/(?!public/|basic/)|://pypi\.fury\.io/(?=[^/\s]{15}))"
+    r"(?P<before>://[^\s'\"<>]{0,2000}?/t/|://dl\.cloudsmith\.io/(?!public/|basic/)|://pypi\.fury\.io/(?=[^/\s]{15}))"
     r"[^/\s'\"<>]+"
 )
 _NAMED = re.compile(
-    r"(?i)(?P<name>[?&#;](?:[\w.-]*(?:token|secret|passw|pwd|key|signature|credential|auth|session)[\w.-]*|sig))="
+    r"(?i)(?P<name>[?&#;](?:[\w.-]{0,100}(?:token|secret|passw|pwd|key|signature|credential|auth|session)[\w.-]{0,100}|sig))="
     r"(?P<value>[^&;#\s'\"<>]+)"
 )
 _SHAPES = re.compile(
@@ -37,7 +36,9 @@ _SHAPES = re.compile(
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}|hf_[A-Za-z0-9]{20,}|xox[a-z]-[\w-]{10,}|npm_[A-Za-z0-9]{30,}|dapi[0-9a-f]{32}"
     r"|sk-(?:(?:proj|ant|svcacct)-[\w-]{20,}|[A-Za-z0-9]{32,})|AIza[\w-]{35}|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*)"
 )
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[\w+/=:,.\\\s-]*-----END [A-Z ]*PRIVATE KEY-----|[\w+/=\\\s]*)"
+)
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:PASS|PASSPHRASE|PWD|SECRETS?|TOKEN|PAT|AUTH|CREDENTIALS?|SAS|DSN|CONN(?:ECTION)?_STR(?:ING)?"
     r"|(?:PRIVATE|API|ACCESS|ACCOUNT|SECRET|SIGNING|ENCRYPTION)_?KEY)(?:_|\d|$)|(?:TOKEN|PASSW(?:OR)?D|PASS|SECRET)S?$"
@@ -98,7 +99,8 @@ def credentials(text: str) -> set[str]:
 
 def _is_worth_hiding(value: str) -> bool:
     """Leave out what only names a secret (a file), and what is none: numbers, switches."""
-    return len(value) >= _SHORTEST and not value.isdecimal() and not os.path.lexists(Path(value).expanduser())
+    names_a_file = value.startswith("/") and os.path.lexists(value)
+    return len(value) >= _SHORTEST and not value.isdecimal() and not names_a_file
 
 
 def _without_value(found: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.interpreter import Facts, facts_of
 from model_envelope.dependencies.needs import Needs
+from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.secrets import scrub, scrub_all, secret_values
 from model_envelope.runtime.errors import InvalidEnvelope
 from model_envelope.runtime.reading import EnvelopeFiles
@@ -60,10 +62,10 @@ def describe_packing(
     not committed; else only its digest is noted. Secrets of this machine's variables, of addresses and of pip's
     settings are taken out of all that is said about the surroundings.
     """
-    secrets = secret_values() | IndexSettings.from_environment().secrets()
+    secrets = _secrets()
     facts = facts_of(interpreter)
     checkout = read_checkout(folder)
-    difference = scrubbed(checkout.difference, secrets) if checkout and with_diff else b""
+    difference = _scrubbed(checkout.difference, secrets) if checkout and with_diff else b""
     git = checkout.to_document() if checkout else {}
     if difference:
         git["diff"] = f"{hashlib.sha256(difference).hexdigest()}.diff"
@@ -112,6 +114,13 @@ def _as_noted(path: Path) -> bytes:
     return content
 
 
+def _secrets() -> frozenset[str]:
+    """Give the secrets of this machine that are known; those of a configuration that cannot be read are not."""
+    with suppress(InvalidInput):
+        return secret_values() | IndexSettings.from_environment().secrets()
+    return secret_values()
+
+
 def _environment(facts: Facts, installed: Installed) -> dict[str, Any]:
     """Give the packing environment as `pip freeze --all` and `conda list` write it, a list of lines each."""
     lists: dict[str, Any] = {"pip_freeze": pip_freeze(installed, checkout=_reference)}
@@ -126,7 +135,7 @@ def _reference(project: Path, name: str) -> str | None:
     return commit.reference(name) if commit else None
 
 
-def scrubbed(difference: bytes, secrets: frozenset[str] | set[str]) -> bytes:
+def _scrubbed(difference: bytes, secrets: frozenset[str]) -> bytes:
     """Take the credentials out of a difference; whatever is no text stays, byte for byte."""
     return scrub(difference.decode("utf-8", "surrogateescape"), secrets).encode("utf-8", "surrogateescape")
 
