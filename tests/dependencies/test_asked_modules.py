@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from model_envelope.dependencies.asked_modules import read_code_settings
-from model_envelope.dependencies.needs import LocalModule, find_needs
+from model_envelope.dependencies.needs import LocalModule, Seen, find_needs
 from model_envelope.foundation.errors import InvalidInput
 
 
@@ -34,7 +34,7 @@ def find(installed, project, *words):
     settings = read_code_settings(words, None, [project])
     return find_needs(
         scan_globals=[],
-        loaded_modules={},
+        seen=Seen({}),
         flavors=[],
         installed=installed.read(),
         stdlib=frozenset(sys.stdlib_module_names),
