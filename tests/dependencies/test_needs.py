@@ -125,6 +125,78 @@ def test_follows_local_code_from_file_to_file(crowd, tmp_path):
     }
 
 
+EVERYTHING = """
+import helpers
+
+TABLE = {"rare": "by_word"}
+
+class Model:
+    def predict(self, x):
+        return score(x)
+
+def score(x):
+    import numpy
+    return helpers.shared(x)
+
+def by_word(x):
+    import scipy
+
+def train(x):
+    import torch
+    import drawing
+    return Model()
+"""
+
+
+@pytest.fixture
+def everything(tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "everything.py").write_text(EVERYTHING)
+    (project / "helpers.py").write_text("def shared(x):\n    import pandas\n\ndef other(x):\n    import pyarrow\n")
+    (project / "drawing.py").write_text("import pytest\n")
+    return project
+
+
+def test_functions_that_nothing_asks_for_ask_for_nothing(crowd, everything):
+    found = needs(crowd, "everything.Model", roots=[everything])
+    assert set(kept(found)) == {"numpy", "scipy", "pandas"}
+    assert {item.name for item in found.local} == {"everything", "helpers", "drawing"}
+    reasons = dropped(found)
+    assert reasons["torch"] == (
+        "not used by the model (code/everything.py imports torch in `train`, which nothing asks for)"
+    )
+    assert reasons["pyarrow"] == (
+        "not used by the model (code/helpers.py imports pyarrow in `other`, which nothing asks for)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "more"),
+    [
+        ("PLUGINS = ['everything:train']", {"torch", "pytest"}),
+        ("ask = getattr(helpers, word)", {"torch", "pytest", "pyarrow"}),
+        ("@register\ndef late():\n    train()", {"torch", "pytest"}),
+        ("def late(): helpers.other()", set()),
+        ("class Late(Model):\n    def predict(self, x): helpers.other()", {"pyarrow"}),
+    ],
+)
+def test_what_may_be_asked_for_counts(crowd, everything, written, more):
+    with (everything / "everything.py").open("a") as file:
+        file.write(f"\n{written}\n")
+    found = needs(crowd, "everything.Model", roots=[everything])
+    assert set(kept(found)) == {"numpy", "scipy", "pandas"} | more
+
+
+def test_all_of_a_module_counts_that_is_taken_as_a_whole(crowd, everything):
+    whole = {"numpy", "scipy", "pandas", "torch", "pytest"}
+    assert whole <= set(kept(needs(crowd, "everything", roots=[everything])))
+    by_value = [("everything", "__main__", False)]
+    assert whole <= set(kept(needs(crowd, roots=[everything], by_value=by_value)))
+    loaded = {"everything": str(everything / "everything.py")}
+    assert whole <= set(kept(needs(crowd, roots=[everything], loaded=loaded)))
+
+
 def test_local_code_is_found_by_where_it_was_loaded_from(crowd, tmp_path):
     (tmp_path / "away" / "pkg" / "sub").mkdir(parents=True)
     (tmp_path / "away" / "pkg" / "__init__.py").write_text("")

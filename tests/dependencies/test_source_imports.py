@@ -2,7 +2,15 @@
 
 import pytest
 
-from model_envelope.dependencies.source_imports import Import, imports_of, read_imports
+from model_envelope.dependencies.source_imports import Import, read_parts
+
+
+def read_imports(source):
+    return {found for part in read_parts(source) for found in part.imports}
+
+
+def imports_of(source):
+    return {found.module for found in read_imports(source)}
 
 
 @pytest.mark.parametrize(
@@ -60,3 +68,39 @@ def test_source_of_another_python_is_read_line_by_line():
     source = "print 'two'\nimport numpy, scipy.stats as st\nfrom pandas import DataFrame\n  import late\n"
     assert imports_of(source) == {"numpy", "scipy.stats", "pandas", "late"}
     assert imports_of("import a\0") == {"a"}
+
+
+def test_functions_and_classes_that_are_only_made_are_parts_of_their_own():
+    source = (
+        "import top\n"
+        "def train(rows, seed=default()):\n    'with evaluate'\n    import optuna\n    return fit(rows)\n"
+        "@register\ndef hook():\n    import hooked\n"
+        "class Model(object):\n    import inside\n"
+        "    def ask(self):\n        import asked\n        return helpers['score']\n"
+        "class Child(Model):\n    def ask(self):\n        import child\n"
+    )
+    parts = {part.name: part for part in read_parts(source)}
+    assert set(parts) == {"", "train", "Model"}
+    assert {found.module for found in parts[""].imports} == {"top", "hooked", "inside", "child"}
+    assert {found.module for found in parts["train"].imports} == {"optuna"}
+    assert "asked" in {found.module for found in parts["Model"].imports}
+    assert {"fit", "rows"} <= parts["train"].mentions
+    assert "evaluate" not in parts["train"].mentions
+    assert "default" in parts[""].mentions
+    assert {"helpers", "score"} <= parts["Model"].mentions
+
+
+@pytest.mark.parametrize(
+    ("line", "dynamic"),
+    [
+        ("getattr(module, name)", True),
+        ("getattr(module, 'name')", False),
+        ("operator.attrgetter(name)", True),
+        ("globals()[name]", True),
+        ("module.__dict__[name]", True),
+        ("eval(text)", True),
+        ("model.evaluate(text)", False),
+    ],
+)
+def test_code_that_makes_up_names_is_told(line, dynamic):
+    assert read_parts(f"def f():\n    return {line}\n")[1].dynamic is dynamic

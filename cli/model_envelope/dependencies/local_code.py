@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_envelope.dependencies.installed import Installed
-from model_envelope.dependencies.source_imports import Import, read_imports
+from model_envelope.dependencies.source_imports import Import, Part, read_parts
 from model_envelope.runtime.local_imports import plain_name
 
 _INSTALLED_FOLDERS = frozenset({"site-packages", "dist-packages"})
@@ -218,21 +218,81 @@ def project_folders(starts: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def follow(code: LocalCode, start: Iterable[LocalFile]) -> Iterator[tuple[LocalFile, Import, str]]:
-    """Give every import of local code, with its absolute name, following it from file to file, each file once."""
-    queue = deque(start)
-    done: set[Path] = set()
-    while queue:
-        file = queue.popleft()
-        if file.path in done:
-            continue
-        done.add(file.path)
-        for found in read_imports(_source(file.path)):
-            name = file.absolute(found.module)
-            if name is None:
+@dataclass(frozen=True)
+class Followed:
+    """An import of local code: where it stands, the import, the absolute name of what it imports.
+
+    ``unused`` names the function or class that it stands in, where nothing asks for that; else it is empty.
+    """
+
+    file: LocalFile
+    found: Import
+    module: str
+    unused: str = ""
+
+
+def follow(
+    code: LocalCode, start: Iterable[LocalFile], *, named: Iterable[str] = (), whole: Iterable[LocalFile] = ()
+) -> Iterator[Followed]:
+    """Give every import of local code, following it from file to file, each file once.
+
+    Of ``start``, functions and classes count that are ``named`` or that other code mentions, by whatever means; of
+    ``whole``, and of the files that only these lead to, all count. Imports in others come last, and are not followed.
+    """
+    following = _Following(code, set(named))
+    yield from following.read(start)
+    following.everything = True
+    yield from following.read(file for file in whole if file.path not in following.done)
+    yield from following.unused()
+
+
+class _Following:
+    def __init__(self, code: LocalCode, mentioned: set[str]) -> None:
+        self.code = code
+        self.mentioned = mentioned
+        self.everything = False
+        self.done: set[Path] = set()
+        self.waiting: dict[str, list[tuple[LocalFile, Part]]] = {}
+
+    def read(self, start: Iterable[LocalFile]) -> Iterator[Followed]:
+        queue = deque(start)
+        while queue:
+            file = queue.popleft()
+            if file.path in self.done:
                 continue
-            yield file, found, name
-            queue.extend(code.find(name) or ())
+            self.done.add(file.path)
+            for part in read_parts(_source(file.path)):
+                if part.name and part.name not in self.mentioned and not self.everything:
+                    self.waiting.setdefault(part.name, []).append((file, part))
+                    continue
+                for owner, reached in self.reach(file, part):
+                    for item in _absolute(owner, reached):
+                        yield item
+                        queue.extend(self.code.find(item.module) or ())
+
+    def reach(self, file: LocalFile, part: Part) -> Iterator[tuple[LocalFile, Part]]:
+        """Give a part, and all that waited for what it mentions."""
+        pending = deque([(file, part)])
+        while pending:
+            file, part = pending.popleft()
+            yield file, part
+            self.mentioned |= part.mentions
+            if part.dynamic:
+                self.mentioned |= self.waiting.keys()
+                self.everything = True
+            for name in self.waiting.keys() & self.mentioned:
+                pending.extend(self.waiting.pop(name))
+
+    def unused(self) -> Iterator[Followed]:
+        for name in sorted(self.waiting):
+            for file, part in self.waiting[name]:
+                yield from _absolute(file, part, unused=name)
+
+
+def _absolute(file: LocalFile, part: Part, unused: str = "") -> Iterator[Followed]:
+    for found in part.imports:
+        if name := file.absolute(found.module):
+            yield Followed(file, found, name, unused)
 
 
 def _source(path: Path) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from model_envelope.dependencies.asked_modules import AskedModule, look_up
 from model_envelope.dependencies.graph import brought_along
 from model_envelope.dependencies.installed import Installed
-from model_envelope.dependencies.local_code import LocalCode, LocalFile, LocalModule, follow
+from model_envelope.dependencies.local_code import Followed, LocalCode, LocalFile, LocalModule, follow
 from model_envelope.dependencies.rules import Replace, Rules, shipped_rules
 from model_envelope.dependencies.seen import Seen, in_use
 from model_envelope.foundation.errors import InvalidInput
@@ -120,6 +120,8 @@ class Needs:
 class _Findings:
     by_distribution: dict[str, list[Evidence]] = field(default_factory=dict)
     local: set[LocalModule] = field(default_factory=set)
+    unused: dict[str, str] = field(default_factory=dict)
+    """What only code asks for that nothing asks for, and where."""
 
     def add(self, owners: Iterable[str], evidence: Evidence) -> None:
         for owner in owners:
@@ -162,18 +164,19 @@ def find_needs(
     code = LocalCode(loaded=seen.modules, installed=installed, stdlib=stdlib, roots=roots)
     named = sorted(set(scan_globals))
     findings = _Findings()
-    start = _first_hand(named, sorted(set(flavors)), installed, code, findings, main)
+    start, whole = _first_hand(named, sorted(set(flavors)), installed, code, findings, main)
     for module, home, guarded in by_value:
         if not installed.owners(home):
-            start += _imported_by_value(module, installed, code, findings, guarded=guarded)
+            whole += _imported_by_value(module, installed, code, findings, guarded=guarded)
     for module in code.loaded():
-        start += code.find(module) or ()
+        whole += code.find(module) or ()
         findings.local |= {found for found in (code.top_level(module),) if found}
     asked = look_up(modules, code, installed)
     findings.local |= asked.local
     for owners, module, told in asked.installed:
         findings.add(owners, Evidence(module, told, certain=True))
-    _follow_local_code([*start, *asked.files], installed, code, findings)
+    names = {part for _, name in named for part in name.split(".")}
+    _note_imports(follow(code, start, named=names, whole=[*whole, *asked.files]), installed, code, findings)
     for rule in filters.keeping(module for module, _ in named):
         if rule.distribution in installed.distributions:
             findings.add((rule.distribution,), Evidence(rule.when, rule.told))
@@ -190,9 +193,13 @@ def _first_hand(
     code: LocalCode,
     findings: _Findings,
     main: Path | None,
-) -> list[LocalFile]:
-    """Note what the pickle and the signature name; gives the local files among it."""
+) -> tuple[list[LocalFile], list[LocalFile]]:
+    """Note what the pickle and the signature name.
+
+    Gives the local files of which they name something, and those that they name as a whole.
+    """
     start: list[LocalFile] = []
+    whole: list[LocalFile] = []
     problems = Problems()
     if main:
         script = LocalModule(main.stem, main.absolute())
@@ -200,6 +207,7 @@ def _first_hand(
         start.append(LocalFile(main.stem, script.path, script))
     asked = [(module, f"pickle: {module}.{name}" if name else f"pickle: {module}") for module, name in named]
     asked += [(flavor, f"signature: {flavor}") for flavor in flavors]
+    entire = {module for module, name in named if not name}
     for module, source in asked:
         if module in _MAIN:
             if main is None:
@@ -210,7 +218,7 @@ def _first_hand(
         if (local := code.top_level(module)) is not None:
             if local.path.exists():
                 findings.local.add(local)
-                start += code.find(module) or ()
+                (whole if module in entire else start).extend(code.find(module) or ())
             else:
                 found = f"code that lies in no file of its own (`{local.path}`)"
                 problems.add(source, found, "a module in a folder", "needs.unknown-module")
@@ -227,7 +235,7 @@ def _first_hand(
             hint="install the missing packages into the packing environment, or put the missing files beside the "
             "pickle or into the current folder, or name them with `--module PATH`",
         )
-    return start
+    return start, whole
 
 
 def _imported_by_value(
@@ -244,9 +252,10 @@ def _imported_by_value(
     return ()
 
 
-def _follow_local_code(start: Sequence[LocalFile], installed: Installed, code: LocalCode, findings: _Findings) -> None:
+def _note_imports(imports: Iterable[Followed], installed: Installed, code: LocalCode, findings: _Findings) -> None:
     told: set[tuple[Path, str]] = set()
-    for file, found, module in follow(code, start):
+    for item in imports:
+        found, module, shown = item.found, item.module, item.file.shown
         if code.is_standard(module):
             continue
         if (local := code.top_level(module)) is not None:
@@ -255,11 +264,13 @@ def _follow_local_code(start: Sequence[LocalFile], installed: Installed, code: L
             continue
         for owner in installed.owners(module):
             weak = found.guarded or found.lazy
+            if item.unused:
+                source = f"{shown} imports {module} in `{item.unused}`"
+                findings.unused.setdefault(owner, f"not used by the model ({source}, which nothing asks for)")
             # One line for each file and distribution is enough, but a stronger import must not hide behind a weak one.
-            if (file.path, f"{owner} {weak}") not in told:
-                told.add((file.path, f"{owner} {weak}"))
-                source = f"{file.shown} imports {module}"
-                findings.add((owner,), Evidence(module, source, weak=weak, guarded=found.guarded))
+            elif (item.file.path, f"{owner} {weak}") not in told:
+                told.add((item.file.path, f"{owner} {weak}"))
+                findings.add((owner,), Evidence(module, f"{shown} imports {module}", weak=weak, guarded=found.guarded))
 
 
 def _decide(findings: _Findings, seen: Seen, installed: Installed, rules: Rules, tried: Tried) -> Needs:
@@ -295,6 +306,8 @@ def _decide(findings: _Findings, seen: Seen, installed: Installed, rules: Rules,
             reasons[key] = tried.spare[key]
         elif key in used:
             reasons[key] = f"in use because it is installed ({used[key]}), and nothing that is kept requires it"
+        elif key in findings.unused:
+            reasons[key] = findings.unused[key]
         else:
             reasons[key] = f"not used by the model ({drop.reason})" if drop else "not used by the model"
     dropped = (Dropped(key, installed.distributions[key].version, reason) for key, reason in sorted(reasons.items()))

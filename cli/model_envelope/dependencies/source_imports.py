@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _FALLBACK = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_DYNAMIC = frozenset({"globals", "locals", "vars", "dir", "eval", "exec", "__dict__", "getmembers", "__subclasses__"})
+"""Who says one of these may go on to names that stand nowhere."""
 _CATCHES_IMPORT_ERROR = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
@@ -26,31 +29,48 @@ class Import:
     lazy: bool = False
 
 
-def imports_of(source: str) -> frozenset[str]:
-    """Give all modules that source code imports, wherever in it; what only type checkers see is left out.
+@dataclass(frozen=True)
+class Part:
+    """A function or class at the top of a module, or (``name`` is empty) all else in it.
 
-    Names taken from a module come as ``module.name`` too, as they may be modules. Relative imports keep their dots.
+    Importing the module only makes what has a name here: its imports matter where something asks for it by that name.
+    ``mentions`` are the identifiers in it, also those in texts; ``dynamic`` says that it may ask for more by names that
+    it makes up.
     """
-    return frozenset(found.module for found in read_imports(source))
+
+    name: str
+    imports: tuple[Import, ...]
+    mentions: frozenset[str] = frozenset()
+    dynamic: bool = False
 
 
-def read_imports(source: str) -> tuple[Import, ...]:
-    """Give all imports of source code, sorted.
+def read_parts(source: str) -> tuple[Part, ...]:
+    """Give the parts of source code with their imports, sorted; what only type checkers see is left out.
 
-    Source that this Python cannot parse (it may be of a newer one) is read line by line instead.
+    Source that this Python cannot parse (it may be of a newer one) is read line by line instead, as one part.
     """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return tuple(sorted(set(_read_lines(source))))
-    reader = _Reader()
-    reader.read(tree.body)
-    return tuple(sorted(reader.found))
+        return (Part("", tuple(sorted(set(_read_lines(source)))), dynamic=True),)
+    rest = _Reader()
+    parts = []
+    for node in tree.body:
+        if name := _made_only(node):
+            reader = _Reader()
+            rest.read(_run_when_made(node))
+            reader.visit(node)
+            parts.append(reader.part(name))
+        else:
+            rest.visit(node)
+    return (rest.part(""), *parts)
 
 
 class _Reader:
     def __init__(self) -> None:
         self.found: set[Import] = set()
+        self.mentions: set[str] = set()
+        self.dynamic = False
         self.guarded = 0
         self.lazy = 0
 
@@ -76,8 +96,22 @@ class _Reader:
             case ast.Call():
                 self.call(node)
                 self.read(ast.iter_child_nodes(node))
+            case ast.Expr(value=ast.Constant()):
+                pass  # text for people
             case _:
+                self.mention(node)
                 self.read(ast.iter_child_nodes(node))
+
+    def mention(self, node: ast.AST) -> None:
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name):
+                self.mentions.add(name)
+            case ast.Constant(value=str(text)):
+                self.mentions.update(_IDENTIFIER.findall(text))
+
+    def part(self, name: str) -> Part:
+        dynamic = self.dynamic or not _DYNAMIC.isdisjoint(self.mentions)
+        return Part(name, tuple(sorted(self.found)), frozenset(self.mentions), dynamic)
 
     def add(self, module: str, *, attribute: bool = False) -> None:
         self.found.add(Import(module, attribute, guarded=self.guarded > 0, lazy=self.lazy > 0))
@@ -88,6 +122,7 @@ class _Reader:
             self.add(base)
         for alias in node.names:
             if alias.name != "*":
+                self.mentions.add(alias.name)
                 self.add(f"{base}.{alias.name}" if node.module else f"{base}{alias.name}", attribute=True)
             elif not node.module:
                 self.add(base)
@@ -117,6 +152,38 @@ class _Reader:
             first = node.args[0]
             if isinstance(first, ast.Constant) and isinstance(first.value, str) and first.value.strip("."):
                 self.add(first.value)
+        elif name in ("getattr", "attrgetter"):
+            names = node.args[1:2] if name == "getattr" else node.args
+            self.dynamic |= not all(isinstance(item, ast.Constant) for item in names)
+
+
+def _made_only(node: ast.stmt) -> str:
+    """Give the name of what a statement makes and does nothing else with; empty for other statements."""
+    match node:
+        case ast.FunctionDef(name=name, decorator_list=[]) | ast.AsyncFunctionDef(name=name, decorator_list=[]):
+            return "" if name.startswith("__") else name
+        case ast.ClassDef(name=name, bases=[] | [ast.Name(id="object")], keywords=[], decorator_list=[]):
+            return name
+    return ""
+
+
+def _run_when_made(node: ast.AST) -> Iterator[ast.AST]:
+    """Give what of a function or class is run when it is made."""
+    match node:
+        case ast.FunctionDef(args=arguments, returns=returns) | ast.AsyncFunctionDef(args=arguments, returns=returns):
+            yield arguments
+            if returns is not None:
+                yield returns
+        case ast.ClassDef(body=body):
+            for item in body:
+                if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+                    yield from item.decorator_list
+                    yield from _run_when_made(item)
+                elif isinstance(item, ast.ClassDef):
+                    yield from (*item.decorator_list, *item.bases, *item.keywords)
+                    yield from _run_when_made(item)
+                else:
+                    yield item
 
 
 def _known(test: ast.expr) -> bool | None:
