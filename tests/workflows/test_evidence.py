@@ -196,7 +196,7 @@ def test_what_local_code_can_do_without_is_left_out_and_what_it_answers_with_is_
     kept, left_out = packed(tmp_path, source)
     assert kept.keys() == {"factors"}
     assert left_out["bars"] == (
-        "local code asks for it under a `try` (code/local.py imports bars); without it the model answers the same"
+        "it is asked for, and may be missing (code/local.py imports bars); without it the model answers the same"
     )
 
 

@@ -32,7 +32,7 @@ class Evidence:
 
     ``weak`` says that the code can do without it: it is imported inside a function, or under a ``try``. ``certain``
     says that nothing can: the pickle itself names it, or the signature's values are made by it. ``guarded`` says that
-    it is imported under a ``try`` alone: the code goes on without it.
+    it may be that the code goes on without it: it is imported under a ``try``, or a shipped rule asks for it.
     """
 
     module: str
@@ -179,7 +179,7 @@ def find_needs(
     _note_imports(follow(code, start, named=names, whole=[*whole, *asked.files]), installed, code, findings)
     for rule in filters.keeping(module for module, _ in named):
         if rule.distribution in installed.distributions:
-            findings.add((rule.distribution,), Evidence(rule.when, rule.told))
+            findings.add((rule.distribution,), Evidence(rule.when, rule.told, guarded=not rule.asked))
     tried = tried or Tried()
     for name, source in tried.needed.items():
         findings.add((name,), Evidence(name, source, certain=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import time
 import urllib.error
 import urllib.request
@@ -19,26 +20,31 @@ TIMEOUT = 300.0
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def is_ready(url: str) -> bool:
-    """Ask once whether a service is ready."""
+def why_not_ready(url: str) -> str:
+    """Ask once whether a service is ready: empty where it is, else what came back."""
     try:
         with _opener.open(f"{url}/readyz", timeout=5) as response:
-            return bool(response.status == 200)
-    except (OSError, ValueError):
-        return False
+            return "" if response.status == 200 else f"HTTP {response.status}"
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return str(error) or type(error).__name__
 
 
-def wait_until_ready(url: str, check: Callable[[], None], *, seconds: float = 180.0) -> None:
+def wait_until_ready(url: str, check: Callable[[], None], said: Callable[[], str], *, seconds: float = 180.0) -> None:
     """Wait until a service is ready; ``check`` is called in between and raises where it has ended meanwhile.
 
-    Raises :class:`ToolFailed` (``service.not-ready``) after ``seconds``.
+    Raises :class:`ToolFailed` (``service.not-ready``) after ``seconds``, with what the service has ``said``.
     """
     until = time.monotonic() + seconds
     pause = 0.02
-    while not is_ready(url):
+    while reason := why_not_ready(url):
         check()
         if time.monotonic() > until:
-            raise ToolFailed(f"the service at {url} was not ready after {seconds:.0f} s", code="service.not-ready")
+            raise ToolFailed(
+                f"the service at {url} was not ready after {seconds:.0f} s ({reason})",
+                code="service.not-ready",
+                detail=said(),
+                hint="what the service said stands above",
+            )
         time.sleep(pause)
         pause = min(0.25, pause * 1.5)
 

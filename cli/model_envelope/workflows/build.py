@@ -102,7 +102,7 @@ def prove(engine: Engine, image: str, files: EnvelopeFiles, report: Report = sil
         report(Note("not proven: the envelope was sealed without samples"))
     report(Started("prove", "Starting the container"))
     with engine.running(image) as container:
-        wait_until_ready(container.url, lambda: still_running(container))
+        wait_until_ready(container.url, lambda: still_running(container), container.log)
         report(Started("prove", "Replaying the samples in the container"))
         replays = replay(files, asker(container.url))
     problems = [

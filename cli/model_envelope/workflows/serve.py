@@ -228,7 +228,7 @@ def _in_docker(
         with engine.running(
             image, host=host, port=port or None, arguments=("--extra-columns", extra_columns)
         ) as container:
-            wait_until_ready(container.url, lambda: still_running(container))
+            wait_until_ready(container.url, lambda: still_running(container), container.log)
             result = ServeResult(container.url, files.digest, Place.DOCKER, tuple(files.signature.methods))
             report(Done("serve", f"Serving at {result.url} ({image})"))
             with suppress(KeyboardInterrupt):

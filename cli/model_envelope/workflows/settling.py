@@ -102,5 +102,5 @@ class Settling:
 
 
 def _spare(doubt: Doubt) -> str:
-    how = "local code asks for it under a `try`" if doubt.kept else "in use because it is installed"
+    how = "it is asked for, and may be missing" if doubt.kept else "in use because it is installed"
     return f"{how} ({doubt.source}); without it the model answers the same"
