@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from model_envelope.dependencies.needs import LocalModule, Seen, find_needs
+from model_envelope.dependencies.needs import LocalModule, Seen, Tried, find_needs
 from model_envelope.dependencies.rules import Rules
 from model_envelope.foundation.errors import InvalidInput
 
@@ -123,6 +123,32 @@ def test_follows_local_code_from_file_to_file(crowd, tmp_path):
         "pandas": ("code/features.py imports pandas",),
         "python-dateutil": ("code/shared/deep.py imports dateutil.parser",),
     }
+
+
+def test_what_a_rule_says_code_can_do_without_is_tried_where_it_was_in_use(crowd, tmp_path):
+    (tmp_path / "zones.py").write_text(
+        "def inside(points):\n    from pytest import approx\n    return approx(points)\n"
+    )
+    unused = needs(crowd, "zones.inside", roots=[tmp_path])
+    assert unused.doubts == ()
+    assert dropped(unused)["pytest"] == ("a test tool, and local code can do without it (code/zones.py imports pytest)")
+    loaded = {"pytest": str(crowd.folder / "pytest" / "__init__.py"), "zones": str(tmp_path / "zones.py")}
+    found = needs(crowd, "zones.inside", roots=[tmp_path], loaded=loaded)
+    assert [doubt.name for doubt in found.doubts] == ["pytest"]
+    tried = Tried({"pytest": "run: without it: ModuleNotFoundError"})
+    assert "pytest" in kept(needs(crowd, "zones.inside", roots=[tmp_path], loaded=loaded, tried=tried))
+
+
+def test_what_a_shipped_rule_keeps_is_tried_where_it_was_in_use(environment):
+    environment.install("xgboost", files={"xgboost/__init__.py": "", "xgboost/sklearn.py": ""})
+    environment.install("scikit-learn", files={"sklearn/__init__.py": ""})
+    loaded = {"xgboost.sklearn": str(environment.folder / "xgboost" / "sklearn.py")}
+    found = needs(environment, "xgboost.sklearn.XGBClassifier", loaded=loaded)
+    assert set(kept(found)) == {"xgboost", "scikit-learn"}
+    assert [doubt.name for doubt in found.doubts] == ["scikit-learn"]
+    tried = Tried(spare={"scikit-learn": "without it the model answers the same"})
+    found = needs(environment, "xgboost.sklearn.XGBClassifier", loaded=loaded, tried=tried)
+    assert set(kept(found)) == {"xgboost"}
 
 
 EVERYTHING = """

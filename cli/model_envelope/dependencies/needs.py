@@ -285,7 +285,9 @@ def _decide(findings: _Findings, seen: Seen, installed: Installed, rules: Rules,
     brought = brought_along(kept, installed, without=left_out, as_of=stand_ins)
     orphans = requiring.keys() - brought.keys() - left_out.keys() - kept.keys()
     left_out |= dict.fromkeys(orphans, "only what is left out requires it")
-    used = in_use(seen, installed, {*kept, *brought, *left_out, *reasons, _SELF})
+    # A rule may say that code can do without something: whether it can is seen where it was in use.
+    ruled = {key for key in reasons if (drop := rules.dropping(key)) and not drop.asked and key not in tried.spare}
+    used = in_use(seen, installed, {*kept, *brought, *left_out, *(reasons.keys() - ruled), _SELF})
     carried = {module.path for module in findings.local}
     for key, distribution in installed.distributions.items():
         if key in kept or key in reasons:
