@@ -19,16 +19,19 @@ def installed(tmp_path):
     return environment.read()
 
 
-def settled(installed, needed, missed=lambda _hidden: ()):
+def settled(installed, needed, missed=lambda _hidden: (), likely=()):
     """Settle doubts about all names; ``needed`` are sets of names, of each of which one has to be there."""
     trials = []
 
-    def attempt(hidden):
+    def attempt(hidings):
+        return [one(hidden) for hidden in hidings]
+
+    def one(hidden):
         trials.append(hidden.names)
         broken = [one for one in needed if one <= hidden.names]
         return Trial(f"without {sorted(broken[0])}" if broken else None, tuple(missed(hidden.names)))
 
-    doubts = tuple(Doubt(name, f"lib imports {name}", kept=False) for name in NAMES)
+    doubts = tuple(Doubt(name, f"lib imports {name}", kept=False, likely=name in likely) for name in NAMES)
     tried = Settling(installed, attempt).settle(Needs((), (), (), doubts=doubts), silent)
     return tried, trials
 
@@ -59,6 +62,25 @@ def test_what_is_needed_and_never_asked_for_by_name_is_found_by_halves(installed
     assert len(trials) <= TRIALS
 
 
+def test_what_is_likely_is_guessed_beside_the_first_trial(installed):
+    tried, trials = settled(installed, [{"p3"}], missed=lambda hidden: sorted({"p3"} & hidden), likely={"p3"})
+    assert tried.needed.keys() == {"p3"}
+    assert trials == [frozenset(NAMES), frozenset(NAMES) - {"p3"}]
+
+
+def test_what_is_likely_and_never_asked_for_by_name_is_not_looked_for_elsewhere(installed):
+    tried, trials = settled(installed, [{"p3"}], likely={"p3", "p8"})
+    assert tried.needed.keys() == {"p3"}
+    assert "p8" in tried.spare
+    assert len(trials) <= 5
+
+
+def test_a_guess_that_is_wrong_costs_nothing_else(installed):
+    tried, _ = settled(installed, [{"p7"}], likely={"p3"})
+    assert tried.needed.keys() == {"p7"}
+    assert settled(installed, [], likely={"p3"})[0].needed == {}
+
+
 def test_what_was_blamed_first_and_is_innocent_is_no_need(installed):
     def missed(hidden):
         return ["p7"] if {"p7", "p8"} <= hidden else ["p8"] if "p8" in hidden else []
@@ -77,8 +99,8 @@ def test_of_two_of_which_one_has_to_be_there_one_is_kept(installed):
 def test_a_model_that_fails_without_any_cause_is_left_to_evidence(installed):
     said = []
 
-    def attempt(_hidden):
-        return Trial("it is Monday")
+    def attempt(hidings):
+        return [Trial("it is Monday") for _ in hidings]
 
     doubts = tuple(Doubt(name, "", kept=False) for name in NAMES)
     assert Settling(installed, attempt).settle(Needs((), (), (), doubts=doubts), said.append) is None
@@ -90,8 +112,8 @@ def test_shared_libraries_that_are_still_loaded_are_needed(installed):
     info = installed.distributions["p5"].info
     (info / "RECORD").write_text("p5/libp5.so,,\n")
 
-    def attempt(_hidden):
-        return Trial(None, (), (str(location / "p5" / "libp5.so"),))
+    def attempt(hidings):
+        return [Trial(None, (), (str(location / "p5" / "libp5.so"),)) for _ in hidings]
 
     doubts = tuple(Doubt(name, "its file libp5.so is opened", kept=False) for name in NAMES)
     tried = Settling(installed, attempt).settle(Needs((), (), (), doubts=doubts), silent)

@@ -16,7 +16,7 @@ from model_envelope.dependencies.graph import brought_along
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.local_code import Followed, LocalCode, LocalFile, LocalModule, follow
 from model_envelope.dependencies.rules import Replace, Rules, shipped_rules
-from model_envelope.dependencies.seen import Seen, in_use
+from model_envelope.dependencies.seen import Seen, Use, in_use
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.runtime.errors import Problems
 
@@ -69,12 +69,13 @@ class Doubt:
     """A distribution that was in use when the model answered, although nothing says that it has to be there.
 
     ``source`` says how it was in use. ``kept`` tells one that local code asks for, under a ``try``, from one that some
-    library imports.
+    library imports. ``likely`` are those that are needed more often than not.
     """
 
     name: str
     source: str
     kept: bool
+    likely: bool = False
 
 
 @dataclass(frozen=True)
@@ -307,7 +308,7 @@ def _decide(findings: _Findings, seen: Seen, installed: Installed, rules: Rules,
         elif key in tried.spare:
             reasons[key] = tried.spare[key]
         elif key in used:
-            reasons[key] = f"in use because it is installed ({used[key]}), and nothing that is kept requires it"
+            reasons[key] = f"in use because it is installed ({used[key].source}), and nothing that is kept requires it"
         elif key in findings.unused:
             reasons[key] = findings.unused[key]
         else:
@@ -328,16 +329,16 @@ def _doubts(
     findings: _Findings,
     kept: Mapping[str, Kept],
     brought: Mapping[str, str],
-    used: Mapping[str, str],
+    used: Mapping[str, Use],
     seen: Seen,
     installed: Installed,
     tried: Tried,
 ) -> Iterator[Doubt]:
     """Give what only trying can tell: what is in use unexplained, and what local code asks for under a ``try``."""
     settled = tried.needed.keys() | tried.spare.keys()
-    for name, source in sorted(used.items()):
-        if name not in settled and not installed.distributions[name].editable:
-            yield Doubt(name, source, kept=False)
+    for name in sorted(used.keys() - settled):
+        if not installed.distributions[name].editable:
+            yield Doubt(name, used[name].source, kept=False, likely=used[name].likely)
     for name in sorted(kept.keys() - brought.keys() - settled):
         evidence = findings.by_distribution.get(name, [])
         if (
@@ -345,7 +346,8 @@ def _doubts(
             and all(item.guarded for item in evidence)
             and any(item.module in seen.modules for item in evidence)
         ):
-            yield Doubt(name, evidence[0].source, kept=True)
+            late = any(item.module in seen.late for item in evidence)
+            yield Doubt(name, evidence[0].source, kept=True, likely=late)
 
 
 def _choose(

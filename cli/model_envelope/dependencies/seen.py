@@ -16,13 +16,14 @@ class Seen:
     """What loading a model and answering its samples used.
 
     ``modules`` maps those that were imported to their files, ``importers`` to the modules that imported them first,
-    ``entry_points`` to the entry point (``group: name``) that they were loaded for; ``opened`` are other files, shared
-    libraries among them.
+    ``entry_points`` to the entry point (``group: name``) that they were loaded for. ``late`` are those that a function
+    asked for in its work, and not a module for its own import. ``opened`` are other files, shared libraries among them.
     """
 
     modules: Mapping[str, str | None] = field(default_factory=dict)
     importers: Mapping[str, str] = field(default_factory=dict)
     entry_points: Mapping[str, str] = field(default_factory=dict)
+    late: Collection[str] = ()
     opened: tuple[str, ...] = ()
 
     def renamed(self, names: Mapping[str, str]) -> Seen:
@@ -31,26 +32,40 @@ class Seen:
             {names.get(name, name): file for name, file in self.modules.items()},
             {names.get(name, name): by for name, by in self.importers.items()},
             {names.get(name, name): point for name, point in self.entry_points.items()},
+            {names.get(name, name) for name in self.late},
             self.opened,
         )
 
 
-def in_use(seen: Seen, installed: Installed, explained: Collection[str]) -> dict[str, str]:
-    """Give the distributions that were seen in use, and how, for people; those that are ``explained`` left out.
+@dataclass(frozen=True)
+class Use:
+    """How a distribution was in use, for people, and whether it is ``likely`` that this was for a purpose.
+
+    It is where a function asked for it in its work, or an entry point; other things are imported by a library because
+    they happen to be there.
+    """
+
+    source: str
+    likely: bool = False
+
+
+def in_use(seen: Seen, installed: Installed, explained: Collection[str]) -> dict[str, Use]:
+    """Give the distributions that were seen in use, and how; those that are ``explained`` left out.
 
     A module or file that one of these has too (a library, and its variant) says nothing of the other.
     """
-    found: dict[str, str] = {}
+    found: dict[str, Use] = {}
     for module in sorted(seen.modules, key=lambda name: (name.count("."), name)):
         owners = installed.owners(module)
         if not any(owner in explained for owner in owners):
             for owner in owners:
-                found.setdefault(owner, _imported(module, seen))
+                likely = module in seen.late or module in seen.entry_points
+                found.setdefault(owner, Use(_imported(module, seen), likely))
     for path in seen.opened:
         owners = owners_of_file(Path(path), installed)
         if not any(owner in explained for owner in owners):
             for owner in owners:
-                found.setdefault(owner, f"its file {Path(path).name} is opened")
+                found.setdefault(owner, Use(f"its file {Path(path).name} is opened"))
     return found
 
 

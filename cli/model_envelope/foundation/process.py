@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from model_envelope.foundation.errors import ToolFailed, ToolMissing
 
@@ -71,45 +72,75 @@ def run(
 
     Raises :class:`ToolMissing` where the program does not exist.
     """
-    words = tuple(str(word) for word in command)
-    process = start(words, cwd=cwd, env=env, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL)
-    out: list[str] = []
-    err: list[str] = []
+    with Running(command, cwd=cwd, env=env, stdin=stdin, on_line=on_line) as running:
+        return running.finish(timeout)
 
-    def read_out() -> None:
-        assert process.stdout is not None
-        with process.stdout as stream:
+
+class Running:
+    """A program that was started, and what it says meanwhile; as a context manager it does not outlive the block.
+
+    Raises :class:`ToolMissing` where the program does not exist.
+    """
+
+    def __init__(
+        self,
+        command: Iterable[str | Path],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        self.command = tuple(str(word) for word in command)
+        self._stdin = stdin
+        self._on_line = on_line
+        self._out: list[str] = []
+        self._err: list[str] = []
+        self._process = start(
+            self.command, cwd=cwd, env=env, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL
+        )
+        self._readers = [threading.Thread(target=target, daemon=True) for target in (self._read_out, self._read_err)]
+        for reader in self._readers:
+            reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._process.returncode is None:
+            stop(self._process)
+
+    def finish(self, timeout: float | None = None) -> Finished:
+        """Wait until it ends, for ``timeout`` seconds at most; then it is ended, and all that it started."""
+        process = self._process
+        timed_out = False
+        if self._stdin is not None and process.stdin is not None:
+            with suppress(BrokenPipeError):
+                process.stdin.write(self._stdin)
+                process.stdin.close()
+        try:
+            process.wait(timeout)
+            end_group(process)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+            stop(process)
+        for reader in self._readers:
+            reader.join(GRACE)
+        return Finished(self.command, process.returncode, "".join(self._out), "".join(self._err), timed_out)
+
+    def _read_out(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
             for raw in stream:
                 line = raw.decode("utf-8", "replace")
-                out.append(line)
-                if on_line:
-                    on_line(line.rstrip("\n"))
+                self._out.append(line)
+                if self._on_line:
+                    self._on_line(line.rstrip("\n"))
 
-    def read_err() -> None:
-        assert process.stderr is not None
-        with process.stderr as stream:
-            err.append(stream.read().decode("utf-8", "replace"))
-
-    readers = [threading.Thread(target=target, daemon=True) for target in (read_out, read_err)]
-    for reader in readers:
-        reader.start()
-    timed_out = False
-    try:
-        if stdin is not None and process.stdin is not None:
-            with suppress(BrokenPipeError):
-                process.stdin.write(stdin)
-                process.stdin.close()
-        process.wait(timeout)
-        end_group(process)
-    except subprocess.TimeoutExpired:
-        timed_out = True
-        stop(process)
-    except BaseException:
-        stop(process)
-        raise
-    for reader in readers:
-        reader.join(GRACE)
-    return Finished(words, process.returncode, "".join(out), "".join(err), timed_out)
+    def _read_err(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as stream:
+            self._err.append(stream.read().decode("utf-8", "replace"))
 
 
 def start(

@@ -13,6 +13,7 @@ import pickle
 import platform
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,7 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
         "samples": kept,
         "witnesses": witnesses,
         "by_value": by_value,
-        "importers": trace.importers,
-        "entry_points": trace.entry_points,
-        "opened": trace.opened(),
+        "traced": asdict(trace.noted()),
         "notes": list(notes),
         "modules": {name: getattr(sys.modules[name], "__file__", None) for name in sorted(set(sys.modules) - before)},
         "flavors": sorted(flavors(methods)),

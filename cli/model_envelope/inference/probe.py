@@ -15,6 +15,7 @@ from typing import Any
 from model_envelope.foundation import carrying, process
 from model_envelope.foundation.errors import InvalidInput, ToolFailed
 from model_envelope.inference.reader import JSON, PICKLES, READERS
+from model_envelope.inference.tracing import Traced
 from model_envelope.runtime import signature_document
 from model_envelope.runtime.errors import ModelFailed, from_document
 from model_envelope.runtime.signature import Signature
@@ -83,7 +84,7 @@ class Found:
     """What the probe found out.
 
     ``by_value`` is what code imports that travels in the pickle: module, where the code is from, whether it is guarded.
-    ``importers``, ``entry_points`` and ``opened`` are what a :class:`Trace` has; ``seconds`` is how long it took.
+    ``traced`` is what loading and answering was seen to use; ``seconds`` is how long it took.
     """
 
     interpreter: Interpreter
@@ -96,9 +97,7 @@ class Found:
     """By method, more of the samples than are sealed, and their answers: what a trial is held against."""
     modules: Mapping[str, str | None]
     by_value: tuple[tuple[str, str, bool], ...]
-    importers: Mapping[str, str]
-    entry_points: Mapping[str, str]
-    opened: tuple[str, ...]
+    traced: Traced
     seconds: float
     flavors: tuple[str, ...]
     notes: tuple[str, ...] = ()
@@ -144,6 +143,7 @@ def probe(question: Question, *, python: Path, scratch: Path, limits: Limits = U
     document = json.loads(result.read_bytes())
     if "error" in document:
         raise from_document(document["error"])
+    traced = document["traced"]
     return Found(
         interpreter=_interpreter(document["interpreter"]),
         model_class=document["model"],
@@ -154,9 +154,7 @@ def probe(question: Question, *, python: Path, scratch: Path, limits: Limits = U
         witnesses=document["witnesses"],
         modules=document["modules"],
         by_value=tuple((module, home, guarded) for module, home, guarded in document["by_value"]),
-        importers=document["importers"],
-        entry_points=document["entry_points"],
-        opened=tuple(document["opened"]),
+        traced=Traced(**{**traced, "late": tuple(traced["late"]), "opened": tuple(traced["opened"])}),
         seconds=seconds,
         flavors=tuple(document["flavors"]),
         notes=tuple(document["notes"]),

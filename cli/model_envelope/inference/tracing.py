@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -19,17 +20,30 @@ _CODE = (".py", ".pyc", ".so", ".pyd")
 _MAPS = Path("/proc/self/maps")
 
 
-class Trace(MetaPathFinder):
-    """Notes what happens in this process from :meth:`start` on.
+@dataclass(frozen=True)
+class Traced:
+    """What was noted.
 
     ``importers`` maps each module to the module whose code imported it first, ``entry_points`` each module to the entry
-    point that it was loaded for, as ``group: name``; ``files`` are those that were opened and are no code.
+    point that it was loaded for, as ``group: name``. ``late`` are modules that a function asked for in its work, and
+    not the code of a module that was just being imported. ``opened`` are files that are no code, and the shared
+    libraries that were mapped in the end.
     """
 
+    importers: Mapping[str, str]
+    entry_points: Mapping[str, str]
+    late: tuple[str, ...]
+    opened: tuple[str, ...]
+
+
+class Trace(MetaPathFinder):
+    """Notes what happens in this process from :meth:`start` on."""
+
     def __init__(self) -> None:
-        self.importers: dict[str, str] = {}
-        self.entry_points: dict[str, str] = {}
-        self.files: dict[str, None] = {}
+        self._importers: dict[str, str] = {}
+        self._entry_points: dict[str, str] = {}
+        self._late: list[str] = []
+        self._files: dict[str, None] = {}
 
     def start(self) -> None:
         """Begin to note. There is no way to stop: a process that traces is asked once and ends."""
@@ -41,20 +55,24 @@ class Trace(MetaPathFinder):
     ) -> ModuleSpec | None:
         """Note who imports a module, and let the next finder find it."""
         del path, target
-        if fullname not in self.importers:
-            importer, entry_point = _importer(inspect.currentframe())
-            self.importers[fullname] = importer
+        if fullname not in self._importers:
+            frame = inspect.currentframe()
+            importer, entry_point = _importer(frame)
+            self._importers[fullname] = importer
             if entry_point:
-                self.entry_points[fullname] = entry_point
+                self._entry_points[fullname] = entry_point
+            if not _importing(frame):
+                self._late.append(fullname)
         return None
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and type(arguments[0]) is str and not arguments[0].endswith(_CODE):
-            self.files[arguments[0]] = None
+            self._files[arguments[0]] = None
 
-    def opened(self) -> list[str]:
-        """Give the files that are no code, and the shared libraries that are mapped now."""
-        return [*self.files, *mapped_libraries()]
+    def noted(self) -> Traced:
+        """Give what was noted so far."""
+        opened = (*self._files, *mapped_libraries())
+        return Traced(dict(self._importers), dict(self._entry_points), tuple(self._late), opened)
 
 
 def mapped_libraries() -> list[str]:
@@ -65,6 +83,15 @@ def mapped_libraries() -> list[str]:
         return []
     paths = (line.split(maxsplit=5)[5] for line in lines if line.count("/"))
     return list(dict.fromkeys(path for path in paths if ".so" in path.rpartition("/")[2]))
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Say whether the code of some module is being run for the first time."""
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") != "__main__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _importer(frame: FrameType | None) -> tuple[str, str | None]:

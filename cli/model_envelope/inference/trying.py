@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from model_envelope.foundation import carrying, process
 from model_envelope.inference.hiding import Hidden
@@ -29,13 +32,28 @@ class Trial:
 
 
 def try_without(
-    hidden: Hidden, question: Question, found: Found, *, python: Path, scratch: Path, limits: Limits
-) -> Trial:
-    """Load the model again in a child of ``python`` and ask it all samples, with some distributions hidden.
+    hidings: Sequence[Hidden], question: Question, found: Found, *, python: Path, scratch: Path, limits: Limits
+) -> list[Trial]:
+    """Load the model again and ask it all samples with some distributions hidden: in a child of ``python`` for each.
 
-    ``scratch`` is the folder that the probe was given: what it left there is used again.
+    They run side by side. ``scratch`` is the folder that the probe was given: what it left there is used again.
     """
-    request = {
+    timeout = min(limits.seconds, max(30.0, 5 * found.seconds) * len(hidings))
+    with ExitStack() as stack:
+        running: list[tuple[process.Running, Path]] = []
+        for hidden in hidings:
+            number = next(_numbers)
+            asked, result = scratch / f"trial-{number}.json", scratch / f"tried-{number}.json"
+            asked.write_text(json.dumps(_request(hidden, question, found, limits)), encoding="utf-8")
+            child = carrying.arguments(
+                scratch / "carried", "model_envelope.inference.trial", asked, result, isolated=False
+            )
+            running.append((stack.enter_context(process.Running([str(python), *child])), result))
+        return [_ended(child.finish(timeout), result) for child, result in running]
+
+
+def _request(hidden: Hidden, question: Question, found: Found, limits: Limits) -> dict[str, Any]:
+    return {
         "model": str(question.model.absolute()),
         "main": question.main,
         "search": [str(folder.absolute()) for folder in question.search],
@@ -45,11 +63,9 @@ def try_without(
         "hidden": hidden.to_document(),
         "memory": limits.memory,
     }
-    number = next(_numbers)
-    asked, result = scratch / f"trial-{number}.json", scratch / f"tried-{number}.json"
-    asked.write_text(json.dumps(request), encoding="utf-8")
-    child = carrying.arguments(scratch / "carried", "model_envelope.inference.trial", asked, result, isolated=False)
-    finished = process.run([str(python), *child], timeout=min(limits.seconds, max(30.0, 5 * found.seconds)))
+
+
+def _ended(finished: process.Finished, result: Path) -> Trial:
     if finished.timed_out:
         return Trial("it took far longer than with all that is installed")
     if not result.is_file():

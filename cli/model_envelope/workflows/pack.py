@@ -284,11 +284,12 @@ def _needs(
         limit=settings.limit,
         raised_by=settings.raised_by,
     )
+    traced = found.traced
     find = partial(
         find_needs,
         scan_globals=scan.references,
         by_value=found.by_value,
-        seen=Seen(loaded, found.importers, found.entry_points, found.opened),
+        seen=Seen(loaded, traced.importers, traced.entry_points, frozenset(traced.late), traced.opened),
         flavors=found.flavors,
         installed=installed,
         stdlib=found.interpreter.stdlib,

@@ -2,12 +2,13 @@
 
 Libraries import much because it happens to be installed; other things they cannot do without, and say so nowhere. All
 that is in doubt is hidden at once. Most often the model answers as before, and one trial has settled it all. Where it
-does not, what was missed last comes back, and it is tried again; so each trial finds one thing that is needed.
+does not, what was missed last comes back, and it is tried again; so each trial finds one thing that is needed. What is
+needed more often than not is guessed at the same time, by a second trial beside the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -25,11 +26,12 @@ TRIALS = 24
 
 @dataclass
 class Settling:
-    """The trials of one model. ``attempt`` makes one, with the hidden distributions that it is given."""
+    """The trials of one model. ``attempt`` makes some side by side, with the hidden distributions of each."""
 
     installed: Installed
-    attempt: Callable[[Hidden], Trial]
+    attempt: Callable[[Sequence[Hidden]], Sequence[Trial]]
     trials: int = 0
+    likely: set[str] = field(default_factory=set)
     known: dict[frozenset[str], Trial] = field(default_factory=dict)
 
     def settle(self, needs: Needs, report: Report) -> Tried | None:
@@ -37,6 +39,7 @@ class Settling:
         doubts = {doubt.name: doubt for doubt in needs.doubts}
         needed: dict[str, str] = {}
         hidden = set(doubts)
+        self._guess(doubts)
         while hidden and (failure := self._failure(hidden)) is not None:
             found = self._culprits(hidden)
             if found is None:
@@ -54,12 +57,20 @@ class Settling:
         brought = closure(needed, self.installed).keys()
         return Tried(needed, {name: _spare(doubt) for name, doubt in doubts.items() if name not in brought})
 
-    def _try(self, hidden: Collection[str]) -> Trial:
-        names = frozenset(hidden)
-        if names not in self.known:
-            self.trials += 1
-            self.known[names] = self.attempt(Hidden(**asdict(absent_without(names, self.installed))))
-        return self.known[names]
+    def _guess(self, doubts: Mapping[str, Doubt]) -> None:
+        """Try without anything in doubt and, side by side, without what is likely to be spare."""
+        self.likely = {name for name, doubt in doubts.items() if doubt.likely}
+        spare = doubts.keys() - closure(self.likely, self.installed).keys()
+        if self.likely and spare:
+            self._try(doubts, spare)
+
+    def _try(self, *several: Collection[str]) -> Trial:
+        """Make trials that were not made yet; gives the first."""
+        new = [names for hidden in several if (names := frozenset(hidden)) not in self.known]
+        self.trials += len(new)
+        hidings = [Hidden(**asdict(absent_without(names, self.installed))) for names in new]
+        self.known |= dict(zip(new, self.attempt(hidings) if new else (), strict=True))
+        return self.known[frozenset(several[0])]
 
     def _failure(self, hidden: Collection[str]) -> str | None:
         trial = self._try(hidden)
@@ -77,6 +88,9 @@ class Settling:
             owners = set(self.installed.owners(missed)) if not missed.startswith("/") else self._owners([missed])
             if owners & hidden:
                 return owners & hidden
+        likely = hidden & self.likely
+        if likely and self._failure(hidden - closure(likely, self.installed).keys()) is None:
+            return self._halved(sorted(likely)) or likely
         return self._halved(sorted(hidden))
 
     def _halved(self, names: list[str]) -> set[str] | None:
