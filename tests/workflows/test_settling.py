@@ -81,6 +81,12 @@ def test_a_guess_that_is_wrong_costs_nothing_else(installed):
     assert settled(installed, [], likely={"p3"})[0].needed == {}
 
 
+def test_what_the_failure_names_is_blamed_before_what_was_missed_last(installed):
+    tried, trials = settled(installed, [{"p3"}], missed=lambda hidden: ["p3", "p8"])
+    assert tried.needed.keys() == {"p3"}
+    assert len(trials) == 2
+
+
 def test_what_was_blamed_first_and_is_innocent_is_no_need(installed):
     def missed(hidden):
         return ["p7"] if {"p7", "p8"} <= hidden else ["p8"] if "p8" in hidden else []

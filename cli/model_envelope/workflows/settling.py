@@ -8,6 +8,7 @@ needed more often than not is guessed at the same time, by a second trial beside
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -84,7 +85,10 @@ class Settling:
         trial = self._try(hidden)
         if mapped := self._owners(trial.libraries) & hidden:
             return mapped
-        for missed in reversed(trial.missed):
+        # What the failure names comes first: a library may look for other things, before and after.
+        named = set(re.findall(r"\w+", trial.failure or ""))
+        latest = tuple(reversed(trial.missed))
+        for missed in sorted(latest, key=lambda module: module.partition(".")[0] not in named):
             owners = set(self.installed.owners(missed)) if not missed.startswith("/") else self._owners([missed])
             if owners & hidden:
                 return owners & hidden
