@@ -200,6 +200,46 @@ def test_what_local_code_can_do_without_is_left_out_and_what_it_answers_with_is_
     )
 
 
+def test_what_takes_the_place_of_something_is_no_reason_to_leave_that_out(beside, tmp_path):
+    """Of two parsers one is enough, and the first that is there is taken: it is kept, for none would be too few."""
+    install(beside, "quick", "def parse(x):\n    return x\n")
+    install(beside, "slow", "def parse(x):\n    return x\n")
+    source = """
+        try:
+            import quick as parser
+        except ImportError:
+            import slow as parser
+
+        class Model:
+            def predict(self, x: int) -> int:
+                return parser.parse(x)
+    """
+    kept, left_out = packed(tmp_path, source)
+    assert kept.keys() == {"quick"}
+    assert "slow" in left_out
+
+
+def test_what_has_a_place_taken_by_the_standard_library_is_left_out(beside, tmp_path):
+    install(beside, "quick", "from json import loads\n")
+    install(beside, "slow", "from json import loads\n")
+    source = """
+        try:
+            import quick as parser
+        except ImportError:
+            try:
+                import slow as parser
+            except ImportError:
+                import json as parser
+
+        class Model:
+            def predict(self, x: int) -> int:
+                return parser.loads(str(x))
+    """
+    kept, left_out = packed(tmp_path, source)
+    assert kept == {}
+    assert {"quick", "slow"} <= left_out.keys()
+
+
 def test_of_two_variants_of_a_module_the_named_one_explains_it(beside, tmp_path):
     install(beside, "maths", "def answer(x):\n    return x\n")
     beside.install("maths-cpu", files={"maths/__init__.py": "def answer(x):\n    return x\n"})

@@ -222,9 +222,7 @@ def test_a_proof_that_fails_for_want_of_it_says_so(linear, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.network
-def test_a_proof_that_fails_for_want_of_what_a_rule_dropped_says_how_to_keep_it(tmp_path):
-    # Nobody sees that the import is needed: the rule says that code can do without.
+def test_what_a_rule_drops_is_kept_where_the_model_fails_without_it(tmp_path):
     write_module(
         tmp_path,
         "guess",
@@ -234,6 +232,31 @@ def test_a_proof_that_fails_for_want_of_what_a_rule_dropped_says_how_to_keep_it(
                 import hypothesis
 
                 return x + len(hypothesis.__name__)
+        """,
+    )
+    dump(tmp_path, "guess.Guess()", "model.pkl")
+    (tmp_path / "x.json").write_text('{"x": 1}')
+    result = packed(tmp_path / "model.pkl", tmp_path / "out", samples=tmp_path / "x.json")
+    (kept,) = result.kept
+    assert kept.name == "hypothesis"
+    assert any("without it: ModuleNotFoundError" in reason for reason in kept.reasons)
+
+
+@pytest.mark.network
+def test_a_proof_that_fails_for_want_of_what_a_rule_dropped_says_how_to_keep_it(tmp_path):
+    # Where it is packed, nothing asks for it: the model looks around, and finds this project there.
+    write_module(
+        tmp_path,
+        "guess",
+        """
+        import importlib.metadata
+
+        class Guess:
+            def predict(self, x: int) -> int:
+                if not list(importlib.metadata.distributions(name="model-envelope")):
+                    import hypothesis
+
+                return x
         """,
     )
     dump(tmp_path, "guess.Guess()", "model.pkl")

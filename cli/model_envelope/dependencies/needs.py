@@ -30,16 +30,21 @@ _SELF = "model-envelope"
 class Evidence:
     """A module that is needed, and where that is seen, for people: ``pickle: sklearn.pipeline.Pipeline``.
 
-    ``weak`` says that the code can do without it: it is imported inside a function, or under a ``try``. ``certain``
-    says that nothing can: the pickle itself names it, or the signature's values are made by it. ``guarded`` says that
-    it may be that the code goes on without it: it is imported under a ``try``, or a shipped rule asks for it.
+    ``lazy`` says that it is imported inside a function, ``guarded`` that it may be that the code goes on without it: it
+    is imported under a ``try``, or a shipped rule asks for it. ``certain`` says that nothing can do without it: the
+    pickle itself names it, or the signature's values are made by it.
     """
 
     module: str
     source: str
-    weak: bool = False
-    certain: bool = False
+    lazy: bool = False
     guarded: bool = False
+    certain: bool = False
+
+    @property
+    def weak(self) -> bool:
+        """Whether the code may do without it."""
+        return self.lazy or self.guarded
 
 
 @dataclass(frozen=True)
@@ -69,13 +74,15 @@ class Doubt:
     """A distribution that was in use when the model answered, although nothing says that it has to be there.
 
     ``source`` says how it was in use. ``kept`` tells one that local code asks for, under a ``try``, from one that some
-    library imports. ``likely`` are those that are needed more often than not.
+    library imports. ``likely`` are those that are needed more often than not, ``fallback`` those that were not in use:
+    they may stand in for something else.
     """
 
     name: str
     source: str
     kept: bool
     likely: bool = False
+    fallback: bool = False
 
 
 @dataclass(frozen=True)
@@ -249,12 +256,12 @@ def _imported_by_value(
             findings.local.add(local)
         return code.find(module) or ()
     source = f"pickle: code in it imports {module}"
-    findings.add(installed.owners(module), Evidence(module, source, weak=guarded, guarded=guarded))
+    findings.add(installed.owners(module), Evidence(module, source, guarded=guarded))
     return ()
 
 
 def _note_imports(imports: Iterable[Followed], installed: Installed, code: LocalCode, findings: _Findings) -> None:
-    told: set[tuple[Path, str]] = set()
+    told: set[tuple[Path, str, bool, bool]] = set()
     for item in imports:
         found, module, shown = item.found, item.module, item.file.shown
         if code.is_standard(module):
@@ -264,14 +271,15 @@ def _note_imports(imports: Iterable[Followed], installed: Installed, code: Local
                 findings.local.add(local)
             continue
         for owner in installed.owners(module):
-            weak = found.guarded or found.lazy
+            # One line for each file and distribution is enough, but a stronger import must not hide behind a weak one.
+            line = (item.file.path, owner, found.lazy, found.guarded)
             if item.unused:
                 source = f"{shown} imports {module} in `{item.unused}`"
                 findings.unused.setdefault(owner, f"not used by the model ({source}, which nothing asks for)")
-            # One line for each file and distribution is enough, but a stronger import must not hide behind a weak one.
-            elif (item.file.path, f"{owner} {weak}") not in told:
-                told.add((item.file.path, f"{owner} {weak}"))
-                findings.add((owner,), Evidence(module, f"{shown} imports {module}", weak=weak, guarded=found.guarded))
+            elif line not in told:
+                told.add(line)
+                evidence = Evidence(module, f"{shown} imports {module}", lazy=found.lazy, guarded=found.guarded)
+                findings.add((owner,), evidence)
 
 
 def _decide(findings: _Findings, seen: Seen, installed: Installed, rules: Rules, tried: Tried) -> Needs:
@@ -341,13 +349,11 @@ def _doubts(
             yield Doubt(name, used[name].source, kept=False, likely=used[name].likely)
     for name in sorted(kept.keys() - brought.keys() - settled):
         evidence = findings.by_distribution.get(name, [])
-        if (
-            evidence
-            and all(item.guarded for item in evidence)
-            and any(item.module in seen.modules for item in evidence)
-        ):
+        there = any(item.module in seen.modules for item in evidence)
+        # What is asked for in a function, and was not in use, may be of use another time.
+        if evidence and all(item.guarded and (there or not item.lazy) for item in evidence):
             late = any(item.module in seen.late for item in evidence)
-            yield Doubt(name, evidence[0].source, kept=True, likely=late)
+            yield Doubt(name, evidence[0].source, kept=True, likely=late, fallback=not there)
 
 
 def _choose(

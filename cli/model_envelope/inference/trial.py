@@ -38,12 +38,18 @@ def main() -> int:
     for folder in reversed(request["search"]):
         if folder not in sys.path:
             sys.path.insert(0, folder)
+    before = set(sys.modules)
     hiding.start()
     try:
         failure = try_all(request)
     except (Exception, SystemExit) as error:  # noqa: BLE001  what a model raises where something is not there
         failure = error.message if isinstance(error, EnvelopeError) else summary(error)
-    document = {"failure": failure, "missed": list(hiding.missed), "libraries": mapped_libraries()}
+    document = {
+        "failure": failure,
+        "missed": list(hiding.missed),
+        "libraries": mapped_libraries(),
+        "modules": {name: getattr(sys.modules[name], "__file__", None) for name in sorted(set(sys.modules) - before)},
+    }
     arguments.result.write_text(json.dumps(document), encoding="utf-8")
     return ExitCode.OK
 

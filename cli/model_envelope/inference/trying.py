@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,14 @@ class Trial:
     """How a trial ended. ``failure`` says what was not as before, None where everything was.
 
     ``missed`` are the hidden modules and files that were asked for, in their order; ``libraries`` the shared libraries
-    that were mapped in the end, hidden ones among them where nothing but the system's loader brought them.
+    that were mapped in the end, hidden ones among them where nothing but the system's loader brought them; ``modules``
+    those that the model brought, with their files.
     """
 
     failure: str | None
     missed: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
+    modules: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def try_without(
@@ -71,4 +73,4 @@ def _ended(finished: process.Finished, result: Path) -> Trial:
     if not result.is_file():
         return Trial(f"the process ended with {finished.returncode}: {finished.tail(3)}")
     document = json.loads(result.read_bytes())
-    return Trial(document["failure"], tuple(document["missed"]), tuple(document["libraries"]))
+    return Trial(document["failure"], tuple(document["missed"]), tuple(document["libraries"]), document["modules"])

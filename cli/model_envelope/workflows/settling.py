@@ -3,7 +3,8 @@
 Libraries import much because it happens to be installed; other things they cannot do without, and say so nowhere. All
 that is in doubt is hidden at once. Most often the model answers as before, and one trial has settled it all. Where it
 does not, what was missed last comes back, and it is tried again; so each trial finds one thing that is needed. What is
-needed more often than not is guessed at the same time, by a second trial beside the first.
+needed more often than not is guessed at the same time, by a second trial beside the first. Where something else that is
+installed took the place of what was hidden, that is hidden as well.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from pathlib import Path
 from model_envelope.dependencies.graph import closure, extras_with
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.needs import Doubt, Needs, Tried
-from model_envelope.dependencies.seen import absent_without, owners_of_file
+from model_envelope.dependencies.seen import Seen, absent_without, in_use, owners_of_file
 from model_envelope.foundation.progress import Note, Report
 from model_envelope.inference.hiding import Hidden
 from model_envelope.inference.trying import Trial
 
+_SELF = "model-envelope"
 TRIALS = 24
 """How many trials are made at most; whatever is in doubt then is kept."""
 
@@ -33,6 +35,7 @@ class Settling:
     attempt: Callable[[Sequence[Hidden]], Sequence[Trial]]
     trials: int = 0
     likely: set[str] = field(default_factory=set)
+    fallbacks: set[str] = field(default_factory=set)
     known: dict[frozenset[str], Trial] = field(default_factory=dict)
 
     def settle(self, needs: Needs, report: Report) -> Tried | None:
@@ -41,7 +44,15 @@ class Settling:
         needed: dict[str, str] = {}
         hidden = set(doubts)
         self._guess(doubts)
-        while hidden and (failure := self._failure(hidden)) is not None:
+        while hidden:
+            failure = self._failure(hidden)
+            if failure is None:
+                fallbacks = self._fallbacks(hidden, needs, needed)
+                if not fallbacks or self.trials >= TRIALS:
+                    break
+                doubts |= fallbacks
+                hidden |= fallbacks.keys()
+                continue
             found = self._culprits(hidden)
             if found is None:
                 if self._failure(()) is not None:
@@ -52,15 +63,30 @@ class Settling:
             hidden -= found | closure(found, self.installed).keys()
         for name in list(needed) if len(needed) > 1 else ():
             # What was blamed first may have been innocent.
-            rest = closure(needed.keys() - {name}, self.installed).keys()
-            if self.trials < TRIALS and self._failure(doubts.keys() - rest) is None:
+            rest = doubts.keys() - closure(needed.keys() - {name}, self.installed).keys()
+            if self.trials < TRIALS and self._failure(rest) is None and not self._fallbacks(rest, needs, needed):
                 del needed[name]
         brought = closure(needed, self.installed).keys()
         return Tried(needed, {name: _spare(doubt) for name, doubt in doubts.items() if name not in brought})
 
+    def _fallbacks(self, hidden: Collection[str], needs: Needs, needed: Collection[str]) -> dict[str, Doubt]:
+        """Give what a trial used that was not in use with all that is installed: in the place of what was hidden."""
+        roots = {item.name for item in needs.kept} | set(needed)
+        explained = {*closure(roots, self.installed), *needs.left_out, *hidden, _SELF}
+        modules = self._try(hidden).modules
+        seen = Seen({self.installed.real_name(name, file): file for name, file in modules.items()})
+        used = in_use(seen, self.installed, explained)
+        self.fallbacks |= used.keys()
+        return {
+            name: Doubt(name, use.source, kept=False, fallback=True)
+            for name, use in used.items()
+            if not self.installed.distributions[name].editable
+        }
+
     def _guess(self, doubts: Mapping[str, Doubt]) -> None:
         """Try without anything in doubt and, side by side, without what is likely to be spare."""
         self.likely = {name for name, doubt in doubts.items() if doubt.likely}
+        self.fallbacks = {name for name, doubt in doubts.items() if doubt.fallback}
         spare = doubts.keys() - closure(self.likely, self.installed).keys()
         if self.likely and spare:
             self._try(doubts, spare)
@@ -85,17 +111,19 @@ class Settling:
         trial = self._try(hidden)
         if mapped := self._owners(trial.libraries) & hidden:
             return mapped
-        # What the failure names comes first: a library may look for other things, before and after.
+        # What the failure names comes first: a library may look for other things, before and after. What only took the
+        # place of something comes last.
         named = set(re.findall(r"\w+", trial.failure or ""))
-        latest = tuple(reversed(trial.missed))
-        for missed in sorted(latest, key=lambda module: module.partition(".")[0] not in named):
-            owners = set(self.installed.owners(missed)) if not missed.startswith("/") else self._owners([missed])
-            if owners & hidden:
-                return owners & hidden
+        blamed = [(self._missing(missed) & hidden, missed.partition(".")[0] in named) for missed in trial.missed[::-1]]
+        if blamed := [(names, said) for names, said in blamed if names]:
+            return min(blamed, key=lambda item: (item[0] <= self.fallbacks, not item[1]))[0]
         likely = hidden & self.likely
         if likely and self._failure(hidden - closure(likely, self.installed).keys()) is None:
             return self._halved(sorted(likely)) or likely
         return self._halved(sorted(hidden))
+
+    def _missing(self, missed: str) -> set[str]:
+        return self._owners([missed]) if missed.startswith("/") else set(self.installed.owners(missed))
 
     def _halved(self, names: list[str]) -> set[str] | None:
         """Find one name by halves, where nothing that is hidden was asked for by name."""
