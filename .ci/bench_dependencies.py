@@ -1,8 +1,8 @@
 """Find anew what the models of the corpus need, and hold the tool's lists against it: `make bench-dependencies`.
 
 Prints a line a case and the totals, and writes what was found to tests/corpus/truth.json, which `make test-corpus`
-compares with. Words are names of cases, for a part of them; `--known` takes what was found before, and tells only what
-the tool lists now.
+compares with. Words are names of cases, for a part of them; `--known` takes what was found before, tells only what the
+tool lists now, and runs one case after the other, so that the seconds are right.
 
 The seconds are those of a process that loads the model and replays its samples once, of the step of `envelope pack`
 that loads it, finds its signature and asks it several times, and of the step that finds from this what it needs.
@@ -54,7 +54,7 @@ def main() -> int:
     print(f"{'case':28}{'keeps':46}{'needs directly':46}{'all':>4}{'runs':>6}{'replay':>9}{'probe':>8}{'needs':>8}")
     with (
         tempfile.TemporaryDirectory(prefix="corpus-") as scratch,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(1 if arguments.known else os.cpu_count()) as pool,
     ):
         os.environ["ENVELOPE_STATE_DIR"] = str(Path(scratch, "state"))
         os.environ["ENVELOPE_CACHE_DIR"] = str(Path(scratch, "cache"))
