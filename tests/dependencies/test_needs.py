@@ -139,6 +139,16 @@ def test_what_a_rule_says_code_can_do_without_is_tried_where_it_was_in_use(crowd
     assert "pytest" in kept(needs(crowd, "zones.inside", roots=[tmp_path], loaded=loaded, tried=tried))
 
 
+def test_what_the_tool_had_loaded_before_is_tried_along_with_other_things(crowd):
+    preloaded = ("pytest", "numpy", "model_envelope")
+    arrow = {"pyarrow": str(crowd.folder / "pyarrow" / "__init__.py")}
+    seen = {"scan_globals": [("pandas", "DataFrame")], "flavors": (), "installed": crowd.read(), "stdlib": STDLIB}
+    alone = find_needs(**seen, seen=Seen(preloaded=preloaded), local_roots=())
+    assert alone.doubts == ()
+    beside = find_needs(**seen, seen=Seen(arrow, preloaded=preloaded), local_roots=())
+    assert [doubt.name for doubt in beside.doubts] == ["pyarrow", "pytest"]
+
+
 def test_what_a_shipped_rule_keeps_is_tried_where_it_was_in_use(environment):
     environment.install("xgboost", files={"xgboost/__init__.py": "", "xgboost/sklearn.py": ""})
     environment.install("scikit-learn", files={"sklearn/__init__.py": ""})

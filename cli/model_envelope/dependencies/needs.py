@@ -7,7 +7,7 @@ is left out; each with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -329,7 +329,12 @@ def _decide(findings: _Findings, seen: Seen, installed: Installed, rules: Rules,
         replaced=replaced,
         left_out={name: left_out[name] for name in sorted(left_out)},
         stand_ins=stand_ins,
-        doubts=tuple(_doubts(findings, kept, brought, used, seen, installed, tried)),
+        doubts=_with_preloaded(
+            tuple(_doubts(findings, kept, brought, used, seen, installed, tried)),
+            seen,
+            installed,
+            {*kept, *brought, *left_out, *tried.needed, *tried.spare, _SELF},
+        ),
     )
 
 
@@ -354,6 +359,16 @@ def _doubts(
         if evidence and all(item.guarded and (there or not item.lazy) for item in evidence):
             late = any(item.module in seen.late for item in evidence)
             yield Doubt(name, evidence[0].source, kept=True, likely=late, fallback=not there)
+
+
+def _with_preloaded(
+    doubts: tuple[Doubt, ...], seen: Seen, installed: Installed, explained: Collection[str]
+) -> tuple[Doubt, ...]:
+    """Where something is tried, try what nobody could see as well; alone it is not worth a trial."""
+    owners = {owner for module in seen.preloaded for owner in installed.owners(module)}
+    unseen = owners - {doubt.name for doubt in doubts} - set(explained)
+    more = (Doubt(name, "this tool loads it as well", kept=False, fallback=True) for name in sorted(unseen))
+    return (*doubts, *(doubt for doubt in more if not installed.distributions[doubt.name].editable)) if doubts else ()
 
 
 def _choose(

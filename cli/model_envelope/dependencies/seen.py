@@ -18,6 +18,7 @@ class Seen:
     ``modules`` maps those that were imported to their files, ``importers`` to the modules that imported them first,
     ``entry_points`` to the entry point (``group: name``) that they were loaded for. ``late`` are those that a function
     asked for in its work, and not a module for its own import. ``opened`` are other files, shared libraries among them.
+    Of ``preloaded`` modules nobody saw whether the model uses them: this tool had loaded them before.
     """
 
     modules: Mapping[str, str | None] = field(default_factory=dict)
@@ -25,6 +26,7 @@ class Seen:
     entry_points: Mapping[str, str] = field(default_factory=dict)
     late: Collection[str] = ()
     opened: tuple[str, ...] = ()
+    preloaded: tuple[str, ...] = ()
 
     def renamed(self, names: Mapping[str, str]) -> Seen:
         """Give the same with modules under other names."""
@@ -34,6 +36,7 @@ class Seen:
             {names.get(name, name): point for name, point in self.entry_points.items()},
             {names.get(name, name) for name in self.late},
             self.opened,
+            self.preloaded,
         )
 
 

@@ -101,6 +101,7 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
         "traced": asdict(trace.noted()),
         "notes": list(notes),
         "modules": {name: getattr(sys.modules[name], "__file__", None) for name in sorted(set(sys.modules) - before)},
+        "preloaded": sorted({name.partition(".")[0] for name in before} - sys.stdlib_module_names),
         "flavors": sorted(flavors(methods)),
     }
 

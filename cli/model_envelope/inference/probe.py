@@ -84,7 +84,8 @@ class Found:
     """What the probe found out.
 
     ``by_value`` is what code imports that travels in the pickle: module, where the code is from, whether it is guarded.
-    ``traced`` is what loading and answering was seen to use; ``seconds`` is how long it took.
+    ``traced`` is what loading and answering was seen to use, ``preloaded`` are modules that this tool had loaded
+    before; ``seconds`` is how long it took.
     """
 
     interpreter: Interpreter
@@ -98,6 +99,7 @@ class Found:
     modules: Mapping[str, str | None]
     by_value: tuple[tuple[str, str, bool], ...]
     traced: Traced
+    preloaded: tuple[str, ...]
     seconds: float
     flavors: tuple[str, ...]
     notes: tuple[str, ...] = ()
@@ -155,6 +157,7 @@ def probe(question: Question, *, python: Path, scratch: Path, limits: Limits = U
         modules=document["modules"],
         by_value=tuple((module, home, guarded) for module, home, guarded in document["by_value"]),
         traced=Traced(**{**traced, "late": tuple(traced["late"]), "opened": tuple(traced["opened"])}),
+        preloaded=tuple(document["preloaded"]),
         seconds=seconds,
         flavors=tuple(document["flavors"]),
         notes=tuple(document["notes"]),

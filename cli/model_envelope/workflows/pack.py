@@ -289,7 +289,9 @@ def _needs(
         find_needs,
         scan_globals=scan.references,
         by_value=found.by_value,
-        seen=Seen(loaded, traced.importers, traced.entry_points, frozenset(traced.late), traced.opened),
+        seen=Seen(
+            loaded, traced.importers, traced.entry_points, frozenset(traced.late), traced.opened, found.preloaded
+        ),
         flavors=found.flavors,
         installed=installed,
         stdlib=found.interpreter.stdlib,

@@ -148,5 +148,8 @@ class Settling:
 
 
 def _spare(doubt: Doubt) -> str:
-    how = "it is asked for, and may be missing" if doubt.kept else "in use because it is installed"
-    return f"{how} ({doubt.source}); without it the model answers the same"
+    if doubt.kept:
+        return f"it is asked for, and may be missing ({doubt.source}); without it the model answers the same"
+    if doubt.fallback:
+        return "without it the model answers the same"
+    return f"in use because it is installed ({doubt.source}); without it the model answers the same"
