@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -134,6 +135,14 @@ class IndexSettings:
         """Give the folders of wheels among ``find_links`` that are on this machine."""
         paths = (Path(unquote(urlsplit(link).path)) for link in self.find_links if link.startswith(("/", "file://")))
         return tuple(path for path in paths if path.is_dir())
+
+    def all_indexes(self, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+        """Give all indexes that files may come from, those that are set for uv alone included."""
+        own = os.environ if environ is None else environ
+        # An index of uv may have a name: `UV_INDEX=ours=https://...`.
+        words = [word for name in _UV_INDEX_VARIABLES if name != "UV_NO_INDEX" for word in own.get(name, "").split()]
+        of_uv = [re.sub(r"^[\w-]+=", "", word) for word in words]
+        return tuple(dict.fromkeys([*(() if self.no_index else self._indexes()), *map(_as_url, of_uv)]))
 
     def redact(self, text: str) -> str:
         """Take credentials out of a text that is shown or kept: those of any URL, those of these settings anywhere."""

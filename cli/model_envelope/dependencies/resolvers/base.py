@@ -12,18 +12,24 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.interpreter import describe
 from model_envelope.foundation.errors import ToolFailed, Unsolvable
 from model_envelope.foundation.lockfile import Lock
+from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.process import Finished
 
 
 @dataclass(frozen=True)
 class LockRequest:
-    """What to lock, and for which interpreter.
+    """What to lock, and for what.
 
     ``requirements`` are the bytes of a requirements file: the direct needs. ``constraints`` are the versions of the
     whole packing environment by name; only those that the needs lead to end in the lock. ``origins`` says where
     distributions of that environment come from that were installed from no index (PEP 610), for a better message.
+
+    The lock is for the interpreter ``python``; where ``platform`` or ``python_version`` (``3.12``) are given, for those
+    instead, and then from wheels alone: what is not built yet cannot be built here for another platform or Python.
+    ``beside`` are requirements that have to fit together with the needs and are none of them: those of a target.
     """
 
     requirements: bytes
@@ -31,6 +37,24 @@ class LockRequest:
     python: Path
     index: IndexSettings = field(default_factory=IndexSettings)
     origins: Mapping[str, str] = field(default_factory=dict)
+    platform: Platform | None = None
+    python_version: str | None = None
+    beside: bytes = b""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is for another platform or Python than those of the interpreter."""
+        return self.platform is not None or self.python_version is not None
+
+    def described(self) -> str:
+        """Say what the lock is for: ``Python 3.12 on linux/arm64``."""
+        interpreter = describe(self.python)
+        platform = self.platform or Platform.of(interpreter.platform)
+        return f"Python {self.python_version or interpreter.series} on {platform}"
+
+    def requirement_lines(self) -> bytes:
+        """Write all that has to be fulfilled as a requirements file."""
+        return self.requirements + self.beside
 
     def constraint_lines(self) -> bytes:
         """Write the constraints as a requirements file, sorted.
