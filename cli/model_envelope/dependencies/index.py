@@ -22,7 +22,7 @@ from model_envelope.foundation.secrets import credentials, scrub
 
 DEFAULT_INDEX = "https://pypi.org/simple"
 _SECTIONS = ("global", "install")
-_UV_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_NO_INDEX")
+_UV_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,10 @@ class IndexSettings:
             options += [word for value in values for word in (name, value)]
         return options
 
+    def uv_flags(self) -> list[str]:
+        """Give what uv has no variable for, as options; they hold no credentials."""
+        return ["--no-index"] if self.no_index else []
+
     def uv_environment(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
         """Give the settings as variables of uv, leaving out what the user has set for uv itself.
 
@@ -117,8 +121,6 @@ class IndexSettings:
             if first:
                 given["UV_INDEX"] = " ".join(first)
                 given["UV_INDEX_STRATEGY"] = "unsafe-best-match"
-            if self.no_index:
-                given["UV_NO_INDEX"] = "1"
         if self.find_links:
             given["UV_FIND_LINKS"] = ",".join(self.find_links)
         if self.trusted_hosts:
@@ -140,7 +142,7 @@ class IndexSettings:
         """Give all indexes that files may come from, those that are set for uv alone included."""
         own = os.environ if environ is None else environ
         # An index of uv may have a name: `UV_INDEX=ours=https://...`.
-        words = [word for name in _UV_INDEX_VARIABLES if name != "UV_NO_INDEX" for word in own.get(name, "").split()]
+        words = [word for name in _UV_INDEX_VARIABLES for word in own.get(name, "").split()]
         of_uv = [re.sub(r"^[\w-]+=", "", word) for word in words]
         return tuple(dict.fromkeys([*(() if self.no_index else self._indexes()), *map(_as_url, of_uv)]))
 

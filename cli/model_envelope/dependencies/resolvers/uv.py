@@ -71,7 +71,14 @@ class Uv:
             (folder / "requirements.in").write_bytes(request.requirement_lines())
             (folder / "constraints.txt").write_bytes(request.constraint_lines())
             finished = process.run(
-                [uv, *_COMPILE.split(), "--python", located(request.python), *_foreign(request)],
+                [
+                    uv,
+                    *_COMPILE.split(),
+                    "--python",
+                    located(request.python),
+                    *request.index.uv_flags(),
+                    *_foreign(request),
+                ],
                 cwd=folder,
                 env=process.environment({"VIRTUAL_ENV": None, **request.index.uv_environment()}),
                 timeout=TIMEOUT,
