@@ -65,6 +65,11 @@ def _key(pin: Pin) -> tuple[str, str]:
     return pin.name, pin.version
 
 
+def is_listed(name: str, value: str, index: IndexSettings) -> bool:
+    """Whether an index has a file of a distribution with this hash; not where none answers."""
+    return any(value in _listed(index, page) for page in _pages(index, name))
+
+
 def distribution_of(file: str) -> tuple[str, str] | None:
     """Give the canonical name and the version that the name of a wheel or a source archive tells, or None."""
     try:

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -30,7 +30,8 @@ class IndexSettings:
     """Index, extra indexes, folders of wheels, trusted hosts, certificate authorities, proxy, seconds to wait.
 
     URLs may carry credentials: they are handed to programs through their environment, and everything that is shown to
-    a user goes through :meth:`redact`. ``index_url`` is None where nothing names one: the public index.
+    a user goes through :meth:`redact`. ``index_url`` is None where nothing names one: the public index. ``wheels`` is a
+    folder of an envelope, looked into whatever is set on this machine.
     """
 
     index_url: str | None = None
@@ -41,6 +42,7 @@ class IndexSettings:
     no_index: bool = False
     proxy: str | None = None
     timeout: str | None = None
+    wheels: Path | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> IndexSettings:
@@ -80,7 +82,7 @@ class IndexSettings:
         variables = {
             "PIP_INDEX_URL": self.index_url or "",
             "PIP_EXTRA_INDEX_URL": " ".join(self.extra_index_urls),
-            "PIP_FIND_LINKS": " ".join(self.find_links),
+            "PIP_FIND_LINKS": " ".join([*self.find_links, *self._own_wheels()]),
             "PIP_TRUSTED_HOST": " ".join(self.trusted_hosts),
             "PIP_CERT": str(self.ca_bundle or ""),
             "PIP_PROXY": self.proxy or "",
@@ -131,7 +133,11 @@ class IndexSettings:
             given |= {"HTTPS_PROXY": self.proxy, "HTTP_PROXY": self.proxy}
         if self.timeout:
             given["UV_HTTP_TIMEOUT"] = self.timeout
-        return {name: value for name, value in given.items() if not own.get(name)}
+        kept = {name: value for name, value in given.items() if not own.get(name)}
+        if self.wheels is not None:
+            set_for_uv = own.get("UV_FIND_LINKS") or kept.get("UV_FIND_LINKS")
+            kept["UV_FIND_LINKS"] = ",".join([*filter(None, [set_for_uv]), *self._own_wheels()])
+        return kept
 
     def local_folders(self) -> tuple[Path, ...]:
         """Give the folders of wheels among ``find_links`` that are on this machine."""
@@ -154,6 +160,14 @@ class IndexSettings:
         """Give the credentials in these settings."""
         urls = (self.index_url or "", *self.extra_index_urls, *self.find_links, self.proxy or "")
         return set().union(*map(credentials, urls))
+
+    def with_wheels(self, folder: Path) -> IndexSettings:
+        """Give the same settings with the wheels that travel in an envelope, where the folder is there."""
+        return replace(self, wheels=folder.absolute()) if folder.is_dir() else self
+
+    def _own_wheels(self) -> list[str]:
+        # As an address: a path may hold what separates the values of these variables.
+        return [] if self.wheels is None else [self.wheels.as_uri()]
 
     def _indexes(self) -> list[str]:
         return [self.index_url or DEFAULT_INDEX, *self.extra_index_urls]

@@ -94,7 +94,7 @@ def _fits(tag: list[str], platform: Platform, python: str) -> bool:
 def _place(name: str, info: str, folder: str, stem: str, scripts: frozenset[str]) -> str | None:
     """Give where an installed file stands in a wheel, or None where the installer made it."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    if name.endswith(".pyc") or "__pycache__" in parts:
+    if "__pycache__" in parts:
         return None
     if parts[0] == info:
         return None if parts[-1] in _ADDED or parts[1] == "WHEEL" else "/".join((folder, *parts[1:]))

@@ -29,6 +29,7 @@ from model_envelope.workflows.locking import Aim, Goal, pinned_needs, read_upgra
 from model_envelope.workflows.provenance import keep_difference, read_provenance
 from model_envelope.workflows.replaying import prove_draft
 from model_envelope.workflows.system import note_libraries
+from model_envelope.workflows.wheels import wheels_in
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def lock(
         origins=witness.get("origins", {}),
         python=goal.interpreter,
         index=IndexSettings.from_environment(),
+        wheels=wheels_in(files.path),
     )
     request = with_upgrades(asked, upgrades, (*asked.requirement_names(), *(before or asked.constraints)))
     report(Started("lock", f"Locking with {chosen.name}"))

@@ -14,14 +14,17 @@ from packaging.utils import canonicalize_name
 from model_envelope.dependencies.file_names import with_file_names
 from model_envelope.dependencies.interpreter import describe
 from model_envelope.dependencies.resolvers import LockRequest, Resolver
+from model_envelope.dependencies.wheels import unfit_tags
 from model_envelope.foundation import pylock
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Note, Report
+from model_envelope.runtime.errors import Problem
 from model_envelope.runtime.reading import Description
 from model_envelope.store.draft import Draft
 from model_envelope.targets.target import Target
+from model_envelope.workflows.wheels import leave_behind, wheels_in
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ def solve(resolver: Resolver, request: LockRequest, goal: Goal, target: Target |
     What the model needs keeps the versions that it would have alone: those of the target's own packages are chosen to
     fit them. Raises what the resolver raises.
     """
+    for platform in goal.platforms:
+        _check_wheels(request, platform, goal.python)
     locks = {}
     for platform in goal.platforms:
         asked = replace(
@@ -123,12 +128,30 @@ def solve(resolver: Resolver, request: LockRequest, goal: Goal, target: Target |
     return with_file_names(next(iter(locks.values())) if len(locks) == 1 else Lock.across(locks), request.index)
 
 
+def _check_wheels(request: LockRequest, platform: Platform, python: str) -> None:
+    """Refuse a platform or Python that wheels which travel in the envelope were not built for."""
+    unfit = {path.name: tags for path in request.wheels.values() if (tags := unfit_tags(path, platform, python))}
+    if unfit:
+        raise InvalidInput(
+            f"{', '.join(f'`{name}`' for name in sorted(unfit))} travels in the envelope, as no index has it, and does "
+            f"not run with Python {python} on {platform}",
+            code="lock.wheel-elsewhere",
+            problems=[
+                Problem(name, f"a wheel for {tags}", f"one for Python {python} on {platform}", "lock.wheel-elsewhere")
+                for name, tags in sorted(unfit.items())
+            ],
+            hint="pack the model on such a machine, or put wheels for it on an index and install from there",
+        )
+
+
 def write_lock(draft: Draft, lock: Lock, goal: Goal, report: Report) -> None:
     """Write a lock into a draft, in both of its forms, in the place of what was there."""
     (draft.folder / "env" / "requirements.lock").unlink(missing_ok=True)
     draft.write("env/requirements.lock", lock.to_bytes())
     (draft.folder / pylock.NAME).unlink(missing_ok=True)
-    content = pylock.render(lock, python=goal.python, platforms=goal.platforms)
+    leave_behind(draft, lock)
+    carried = {path.name for path in wheels_in(draft.folder).values()}
+    content = pylock.render(lock, python=goal.python, platforms=goal.platforms, carried=carried)
     if content is None:
         report(Note(f"no {pylock.NAME}: the index does not tell the names and the hashes of all files"))
     else:
@@ -176,7 +199,12 @@ def with_upgrades(request: LockRequest, upgrades: Mapping[str, str], known: Sequ
         )
     constraints = {name: version for name, version in request.constraints.items() if name not in upgrades}
     constraints |= {name: version for name, version in upgrades.items() if version}
-    return replace(request, requirements=_with_versions(request.requirements, upgrades), constraints=constraints)
+    return replace(
+        request,
+        requirements=_with_versions(request.requirements, upgrades),
+        constraints=constraints,
+        wheels={name: path for name, path in request.wheels.items() if name not in upgrades},
+    )
 
 
 def pinned_needs(requirements: bytes, lock: Lock, names: Mapping[str, str]) -> bytes:

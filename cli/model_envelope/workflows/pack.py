@@ -48,6 +48,7 @@ from model_envelope.workflows.provenance import describe_packing
 from model_envelope.workflows.replaying import prove_draft
 from model_envelope.workflows.settling import Settling
 from model_envelope.workflows.system import note_libraries
+from model_envelope.workflows.wheels import take_along
 
 __all__ = ["Aim", "Asked", "Label", "Limits", "PackResult", "SampleFile", "find_main", "pack"]
 
@@ -166,14 +167,13 @@ def pack(
         resolver, proven = None, lock and prove and not goal.unprovable
         if lock:
             resolver, locked, needs = _lock(draft, needs, installed, goal, report)
-            if proven:
-                _prove(draft, locked, goal.interpreter, needs, installed, report)
-            elif prove:
-                report(Note(f"not proven: {goal.unprovable}"))
+            if prove:
+                _prove(draft, locked, goal, needs, installed, report)
             inside = locked_packages(locked, needs, installed, room_of=goal.interpreter if proven else None)
             place = room_packages(locked, goal.interpreter) if proven else installed
             note_libraries(draft, locked, place, report, room=proven)
         else:
+            take_along(draft, needs, installed, index=None, report=report)
             inside = needed_packages(needs, installed)
             if prove:
                 report(Note("not proven: a proof needs the lock; `envelope lock ENVELOPE` adds both"))
@@ -365,13 +365,16 @@ def _as_authored(document: Any) -> Any:
 
 def _lock(draft: Draft, needs: Needs, installed: Installed, goal: Goal, report: Report) -> tuple[str, Lock, Needs]:
     resolver = choose()
+    index = IndexSettings.from_environment()
+    wheels = take_along(draft, needs, installed, index=index, report=report)
     report(Started("lock", f"Locking with {resolver.name}"))
     request = LockRequest(
         requirements=needs.requirements,
         constraints=installed.versions,
         origins=installed.origins,
         python=goal.interpreter,
-        index=IndexSettings.from_environment(),
+        index=index,
+        wheels=wheels,
     )
     try:
         found = solve(resolver, request, goal)
@@ -384,9 +387,12 @@ def _lock(draft: Draft, needs: Needs, installed: Installed, goal: Goal, report: 
     return resolver.name, locked, needs.locked(locked.versions(), gone)
 
 
-def _prove(draft: Draft, lock: Lock, interpreter: Path, needs: Needs, installed: Installed, report: Report) -> None:
+def _prove(draft: Draft, lock: Lock, goal: Goal, needs: Needs, installed: Installed, report: Report) -> None:
+    if goal.unprovable:
+        report(Note(f"not proven: {goal.unprovable}"))
+        return
     try:
-        replays = prove_draft(draft, lock, python=interpreter, report=report)
+        replays = prove_draft(draft, lock, python=goal.interpreter, report=report)
     except EnvelopeError as error:
         advise(error, needs, installed)
         raise

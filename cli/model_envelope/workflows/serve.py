@@ -134,10 +134,11 @@ def _in_process(
             from model_envelope.targets.context import merged_lock
             from model_envelope.workflows.fitting import fitting
             from model_envelope.workflows.verify import interpreter_for
+            from model_envelope.workflows.wheels import index_with
 
             lock, interpreter = Lock.parse(merged_lock(files, target)), interpreter_for(files)
             with fitting(files, Platform.of(describe(interpreter).platform), report):
-                room = clean_room(lock, python=interpreter, report=report)
+                room = clean_room(lock, python=interpreter, report=report, index=index_with(files.path))
             command, variables = room.command(*words), room.environment()
         else:
             command, variables = (str(python), *words), process.environment()

@@ -110,6 +110,7 @@ def _clean(files: EnvelopeFiles, python: Path | None, report: Report) -> tuple[M
     from model_envelope.foundation.platforms import Platform
     from model_envelope.foundation.pylock import read_lock
     from model_envelope.workflows.fitting import check_python, fitting
+    from model_envelope.workflows.wheels import index_with
 
     if not files.lock.is_file():
         raise InvalidInput(
@@ -120,7 +121,7 @@ def _clean(files: EnvelopeFiles, python: Path | None, report: Report) -> tuple[M
     interpreter = python or interpreter_for(files)
     check_python(files, interpreter)
     with fitting(files, Platform.of(describe(interpreter).platform), report):
-        room = clean_room(read_lock(files.path), python=interpreter, report=report)
+        room = clean_room(read_lock(files.path), python=interpreter, report=report, index=index_with(files.path))
     report(Started("clean", "Replaying the samples in the clean room"))
     replays = replay_with(room.command, files, env=room.environment())
     report(Done("clean", f"{_count(replays)} in the clean room"))

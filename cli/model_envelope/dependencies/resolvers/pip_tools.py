@@ -79,4 +79,4 @@ class PipTools:
             )
             if not finished.ok:
                 raise _SYMPTOMS.error(request, finished, "pip-tools")
-            return Lock.parse((folder / "requirements.lock").read_bytes(), where="pip-tools' answer")
+            return request.settled(Lock.parse((folder / "requirements.lock").read_bytes(), where="pip-tools' answer"))

@@ -86,7 +86,7 @@ class Uv:
             if not finished.ok:
                 raise _SYMPTOMS.error(request, finished, "uv")
             lock = Lock.parse((folder / "requirements.lock").read_bytes(), where="uv's answer")
-            return _with_files_of_folders(lock, request.index)
+            return request.settled(_with_files_of_folders(lock, request.index))
 
 
 def _foreign(request: LockRequest) -> list[str]:
