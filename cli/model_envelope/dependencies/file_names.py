@@ -51,10 +51,9 @@ def with_file_names(lock: Lock, index: IndexSettings) -> Lock:
         for folder in index.local_folders():
             _add_folder(folder, found, {_key(pin) for pin in lacking})
     if lacking := _lacking(lock, found):
-        pages = [(page, pin) for pin in lacking for page in _pages(index, pin.name)]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for (_, pin), files in zip(pages, pool.map(lambda item: _listed(index, item[0]), pages), strict=True):
-                found[_key(pin)] |= {value: name for value, name in files.items() if distribution_of(name) == _key(pin)}
+        pages = [(page, _key(pin)) for pin in lacking for page in _pages(index, pin.name)]
+        for key, files in _all_listed(index, pages):
+            found[key] |= files
     for key, files in found.items():
         if files != before[key]:
             _keep(key, files)
@@ -63,6 +62,29 @@ def with_file_names(lock: Lock, index: IndexSettings) -> Lock:
 
 def _key(pin: Pin) -> tuple[str, str]:
     return pin.name, pin.version
+
+
+def with_files_of_all_indexes(lock: Lock, index: IndexSettings) -> Lock:
+    """Add the hashes of the files that extra indexes and folders of wheels have of a version.
+
+    uv takes the files of one index, the main one before others, and of a folder those that fit the interpreter; pip
+    those of all. Without this a lock would hold on fewer platforms, and be another one than pip-tools gives.
+    """
+    extra = () if index.no_index else index.extra_index_urls
+    found: dict[tuple[str, str], Files] = {_key(pin): {} for pin in lock.pins if not pin.source}
+    for folder in index.local_folders():
+        _add_folder(folder, found, set(found))
+    pages = [(f"{url.rstrip('/')}/{name}/", (name, version)) for name, version in found for url in extra]
+    for key, files in _all_listed(index, pages):
+        found[key] |= files
+    return Lock(
+        tuple(
+            replace(pin, hashes=(*pin.hashes, *found[_key(pin)]), files=(*pin.files, *found[_key(pin)].items()))
+            if _key(pin) in found
+            else pin
+            for pin in lock.pins
+        )
+    )
 
 
 def is_listed(name: str, value: str, index: IndexSettings) -> bool:
@@ -115,6 +137,17 @@ def _pages(index: IndexSettings, name: str) -> Iterator[str]:
     for url in index.all_indexes():
         yield f"{url.rstrip('/')}/{name}/"
     yield from (link for link in index.find_links if link.startswith(("http:", "https:")))
+
+
+def _all_listed(
+    index: IndexSettings, pages: Sequence[tuple[str, tuple[str, str]]]
+) -> Iterator[tuple[tuple[str, str], Files]]:
+    """Read pages at once, each for the files of one version."""
+    if not pages:
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for (_, key), files in zip(pages, pool.map(lambda item: _listed(index, item[0]), pages), strict=True):
+            yield key, {value: name for value, name in files.items() if distribution_of(name) == key}
 
 
 def _listed(index: IndexSettings, page: str) -> Files:

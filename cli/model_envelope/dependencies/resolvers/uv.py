@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from model_envelope.dependencies.file_names import distribution_of
-from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.file_names import with_files_of_all_indexes
 from model_envelope.dependencies.interpreter import located
 from model_envelope.dependencies.programs import find_uv
 from model_envelope.dependencies.resolvers.base import LockRequest, Symptoms
@@ -86,7 +84,7 @@ class Uv:
             if not finished.ok:
                 raise _SYMPTOMS.error(request, finished, "uv")
             lock = Lock.parse((folder / "requirements.lock").read_bytes(), where="uv's answer")
-            return request.settled(_with_files_of_folders(lock, request.index))
+            return request.settled(with_files_of_all_indexes(lock, request.index))
 
 
 def _foreign(request: LockRequest) -> list[str]:
@@ -97,19 +95,3 @@ def _foreign(request: LockRequest) -> list[str]:
     if request.python_version is not None:
         words += ["--python-version", request.python_version]
     return [*words, "--only-binary", ":all:"] if words else []
-
-
-def _with_files_of_folders(lock: Lock, index: IndexSettings) -> Lock:
-    """Add the hashes of all files that a folder of wheels has of a version.
-
-    Of an index uv hashes every file, but of a folder only those that fit the interpreter: the lock would hold on one
-    platform only, and be another one than pip-tools gives.
-    """
-    found: dict[tuple[str, str], set[str]] = {(pin.name, pin.version): set(pin.hashes) for pin in lock.pins}
-    for folder in index.local_folders():
-        for path in sorted(folder.iterdir()):
-            key = distribution_of(path.name)
-            if key in found:
-                with path.open("rb") as file:
-                    found[key].add(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
-    return Lock(tuple(replace(pin, hashes=tuple(found[pin.name, pin.version])) for pin in lock.pins))
