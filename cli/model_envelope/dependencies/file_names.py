@@ -45,8 +45,8 @@ def with_file_names(lock: Lock, index: IndexSettings) -> Lock:
     Where all are known, of several source archives of a version only one stays, a ``.tar.gz`` before others: the form
     of PEP 751 can name one. An index that does not answer is no error here: it has been asked by the resolver before.
     """
-    found = {_key(pin): _cached(pin) for pin in lock.pins}
-    before = {key: dict(files) for key, files in found.items()}
+    before = {_key(pin): _cached(pin) for pin in lock.pins}
+    found = {_key(pin): before[_key(pin)] | dict(pin.files) for pin in lock.pins}
     if lacking := _lacking(lock, found):
         for folder in index.local_folders():
             _add_folder(folder, found, {_key(pin) for pin in lacking})
