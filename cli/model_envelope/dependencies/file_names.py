@@ -6,34 +6,21 @@ once found is kept in the user's cache, and a lock that was made before asks nob
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-import netrc
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 from packaging.version import InvalidVersion
 
 from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.pages import addresses, fetch
 from model_envelope.foundation.directories import cache_dir
 from model_envelope.foundation.files import json_bytes, write_atomic
 from model_envelope.foundation.lockfile import Lock, Pin
-
-TIMEOUT = 15.0
-"""Seconds that an index has to answer where pip's configuration says nothing else."""
-_AT_ONCE = 8
-_LARGEST = 64 * 1024 * 1024
-_ACCEPTED = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 
 Files = dict[str, str]
 """Names of files by hash, as a lock writes it."""
@@ -51,7 +38,7 @@ def with_file_names(lock: Lock, index: IndexSettings) -> Lock:
         for folder in index.local_folders():
             _add_folder(folder, found, {_key(pin) for pin in lacking})
     if lacking := _lacking(lock, found):
-        pages = [(page, _key(pin)) for pin in lacking for page in _pages(index, pin.name)]
+        pages = [(page, _key(pin)) for pin in lacking for page in addresses(index, pin.name)]
         for key, files in _all_listed(index, pages):
             found[key] |= files
     for key, files in found.items():
@@ -89,7 +76,8 @@ def with_files_of_all_indexes(lock: Lock, index: IndexSettings) -> Lock:
 
 def is_listed(name: str, value: str, index: IndexSettings) -> bool:
     """Whether an index has a file of a distribution with this hash; not where none answers."""
-    return any(value in _listed(index, page) for page in _pages(index, name))
+    pages = fetch(index, addresses(index, name))
+    return any(file.hash == value for page in pages for file in page.files)
 
 
 def distribution_of(file: str) -> tuple[str, str] | None:
@@ -132,87 +120,13 @@ def _add_folder(folder: Path, found: dict[tuple[str, str], Files], lacking: set[
                 found[key][f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"] = path.name
 
 
-def _pages(index: IndexSettings, name: str) -> Iterator[str]:
-    """Give the addresses of all pages that may list the files of a distribution."""
-    for url in index.all_indexes():
-        yield f"{url.rstrip('/')}/{name}/"
-    yield from (link for link in index.find_links if link.startswith(("http:", "https:")))
-
-
 def _all_listed(
     index: IndexSettings, pages: Sequence[tuple[str, tuple[str, str]]]
 ) -> Iterator[tuple[tuple[str, str], Files]]:
-    """Read pages at once, each for the files of one version."""
-    if not pages:
-        return
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for (_, key), files in zip(pages, pool.map(lambda item: _listed(index, item[0]), pages), strict=True):
-            yield key, {value: name for value, name in files.items() if distribution_of(name) == key}
-
-
-def _listed(index: IndexSettings, page: str) -> Files:
-    """Read what a page lists; nothing where it cannot be had or is no such page."""
-    with suppress(OSError, ValueError, urllib.error.URLError):
-        if page.startswith("file:"):
-            content, kind = Path(unquote(urlsplit(page).path), "index.html").read_bytes(), "text/html"
-            return _read(content, kind, page)
-        request, opener = _request(page), _opener(index, urlsplit(page).hostname or "")
-        with opener.open(request, timeout=float(index.timeout or TIMEOUT)) as answer:
-            return _read(answer.read(_LARGEST), answer.headers.get_content_type(), answer.url)
-    return {}
-
-
-def _read(content: bytes, kind: str, page: str) -> Files:
-    if kind.endswith("json"):
-        document = json.loads(content)
-        files = document.get("files", ()) if isinstance(document, dict) else ()
-        return {f"sha256:{item['hashes']['sha256']}": item["filename"] for item in files if "sha256" in item["hashes"]}
-    links = _Links(page)
-    links.feed(content.decode("utf-8", "replace"))
-    return links.found
-
-
-class _Links(HTMLParser):
-    """Collects the links of a page of an index (PEP 503) that tell their hash."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self._page = page
-        self.found: Files = {}
-
-    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        """Note a link."""
-        target = dict(attrs).get("href") if tag == "a" else None
-        if target:
-            address = urlsplit(urljoin(self._page, target))
-            algorithm, _, digest = address.fragment.partition("=")
-            if algorithm == "sha256":
-                self.found[f"sha256:{digest.lower()}"] = unquote(address.path.rpartition("/")[2])
-
-
-def _request(page: str) -> urllib.request.Request:
-    """Ask as pip does: with the credentials of the address, else those of ``.netrc``."""
-    address = urlsplit(page)
-    user, password = address.username, address.password
-    host = address.netloc.rpartition("@")[2]
-    if user is None:
-        with suppress(OSError, netrc.NetrcParseError):
-            entry = netrc.netrc().authenticators(address.hostname or "")
-            user, password = (entry[0], entry[2]) if entry else (None, None)
-    request = urllib.request.Request(urlunsplit(address._replace(netloc=host)), headers={"Accept": _ACCEPTED})  # noqa: S310  http(s) alone comes here
-    if user is not None:
-        pair = f"{unquote(user)}:{unquote(password or '')}".encode()
-        request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(pair).decode())
-    return request
-
-
-def _opener(index: IndexSettings, host: str) -> urllib.request.OpenerDirector:
-    context = ssl.create_default_context(cafile=str(index.ca_bundle) if index.ca_bundle else None)
-    if host in {trusted.partition(":")[0] for trusted in index.trusted_hosts}:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    proxies = {"http": index.proxy, "https": index.proxy} if index.proxy else None
-    handlers = [urllib.request.ProxyHandler(proxies), urllib.request.HTTPSHandler(context=context)]
-    return urllib.request.build_opener(*handlers)
+    """Read pages, each for the files of one version."""
+    found = fetch(index, [page for page, _ in pages])
+    for (_, key), page in zip(pages, found, strict=True):
+        yield key, {file.hash: file.name for file in page.files if file.hash and distribution_of(file.name) == key}
 
 
 def _place(key: tuple[str, str]) -> Path:
