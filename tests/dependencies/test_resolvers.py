@@ -1,11 +1,14 @@
 """The resolvers' contract: the same request gives the same bytes, and every failure says what to do."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from wheelhouses import Wheelhouse
 
 from model_envelope.dependencies import programs
+from model_envelope.dependencies.file_names import with_file_names
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.interpreter import Interpreter
 from model_envelope.dependencies.resolvers import RESOLVERS, LockRequest, choose, pip_tools, uv
@@ -165,3 +168,67 @@ def test_pip_tools_says_that_another_python_needs_uv(monkeypatch, wheelhouse):
         choose("pip-tools").lock(asked)
     assert caught.value.code == "lock.needs-uv"
     assert "uv" in caught.value.hint
+
+
+def locked(asked):
+    """What all resolvers answer, which has to be one and the same."""
+    answers = [resolver.lock(asked) for resolver in RESOLVERS]
+    assert len({answer.to_bytes() for answer in answers}) == 1, [answer.to_bytes() for answer in answers]
+    return answers[0]
+
+
+def test_all_give_the_same_bytes_for_extras_and_markers(wheelhouse):
+    wheelhouse.add("model", requires=["fast; extra == 'speed'", "old; python_version < '3'", "slow"], extras=["speed"])
+    for name in ("fast", "slow", "here"):
+        wheelhouse.add(name)
+    needs = ["model[speed]==1.0", "here==1.0 ; python_version >= '3.8'", "nowhere==1.0 ; python_version < '3'"]
+    found = locked(request(needs, index=wheelhouse.index))
+    assert found.versions() == dict.fromkeys(("fast", "here", "model", "slow"), "1.0")
+    assert not any(pin.marker for pin in found.pins)
+
+
+def test_all_take_the_local_version_of_the_environment(wheelhouse):
+    for version in ("2.13.0", "2.13.0+cpu", "2.13.0+cu126", "2.14.0"):
+        wheelhouse.add("tensors", version)
+    wheelhouse.add("model", requires=["tensors>=2"])
+    found = locked(request(["model==1.0"], {"tensors": "2.13.0+cpu"}, index=wheelhouse.index))
+    assert found.versions()["tensors"] == "2.13.0+cpu"
+    direct = locked(request(["tensors==2.13.0+cpu"], {"tensors": "2.13.0+cpu"}, index=wheelhouse.index))
+    assert direct.versions() == {"tensors": "2.13.0+cpu"}
+
+
+def test_all_take_the_files_of_every_index_that_has_a_version(wheelhouse, simple_index, tmp_path):
+    main, extra = simple_index("main"), simple_index("extra")
+    hashes = {
+        main.add("thing", "1.0"),
+        extra.add("thing", "1.0", tag="cp399-cp399-win_amd64"),
+        main.add("thing", "2.0"),
+    }
+    only = extra.add("ours", "1.0", requires=["thing"])
+    settings = IndexSettings(main.url, (extra.url,), trusted_hosts=("127.0.0.1",))
+    found = locked(request(["ours==1.0"], {"thing": "1.0"}, index=settings))
+    assert {pin.name: set(pin.hashes) <= hashes | {only} for pin in found.pins} == {"ours": True, "thing": True}
+    assert len(next(pin for pin in found.pins if pin.name == "thing").hashes) == 2
+    named = with_file_names(found, settings)
+    assert {name for pin in named.pins for _, name in pin.files} == {
+        "ours-1.0-py3-none-any.whl",
+        "thing-1.0-cp399-cp399-win_amd64.whl",
+        "thing-1.0-py3-none-any.whl",
+    }
+
+
+def test_all_take_a_wheel_that_travels_rather_than_one_of_that_version_on_an_index(wheelhouse, tmp_path):
+    wheelhouse.add("our-features", "1.0", requires=["of-the-index"])
+    wheelhouse.add("of-the-index")
+    wheelhouse.add("of-ours")
+    wheelhouse.add("model", requires=["our-features"])
+    own = Wheelhouse(tmp_path / "own, and more")
+    own.folder.mkdir()
+    value = own.add("our-features", "1.0", requires=["of-ours"])
+    travelling = {"our-features": next(own.folder.iterdir())}
+    for needs in (["model==1.0"], ["model==1.0", "our-features==1.0"]):
+        asked = replace(request(needs, {"our-features": "1.0"}, index=wheelhouse.index), wheels=travelling)
+        found = locked(asked)
+        assert found.versions() == dict.fromkeys(("model", "of-ours", "our-features"), "1.0")
+        pin = next(pin for pin in found.pins if pin.name == "our-features")
+        assert (pin.hashes, pin.source) == ((value,), "")

@@ -31,7 +31,7 @@ def test_an_interpreter_of_another_version_from_the_path(tmp_path, monkeypatch):
 
 
 def test_no_interpreter_of_that_version():
-    with pytest.raises(ToolMissing, match=r"packed with Python 2\.1") as raised:
+    with pytest.raises(ToolMissing, match=r"for Python 2\.1") as raised:
         interpreter_for(packed_with("2.1"))
     assert raised.value.code == "python.missing"
     assert "--python" in raised.value.hint

@@ -12,6 +12,33 @@ from model_envelope.workflows import lock as workflow
 def lock(
     envelope: EnvelopeArgument,
     resolver: Annotated[str, typer.Option(metavar="NAME", help="auto, uv or pip-tools.")] = "auto",
+    platform: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PLATFORM",
+            help="What it is for: linux/amd64, linux/arm64, macos/arm64 or macos/amd64; may be repeated. "
+            "Default: what it was for, or this machine.",
+        ),
+    ] = None,
+    python_version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION", help="The Python that it is for: 3.12. Default: the model's.", show_default=False
+        ),
+    ] = None,
+    upgrade_package: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Let a package have another version: the newest, or NAME==VERSION."),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="TARGET",
+            help="Lock what a target (service) needs together with what the model needs.",
+            show_default=False,
+        ),
+    ] = None,
     no_proof: Annotated[bool, typer.Option("--no-proof", help="Do not replay the samples in a clean room.")] = False,
     output: Annotated[
         Path | None,
@@ -23,13 +50,17 @@ def lock(
 ) -> None:
     """Lock the packages of an envelope, as a new envelope.
 
-    The versions are those of the environment that packed it. The old envelope stays; the path of the new one is
-    printed, and its provenance names the old one.
+    The versions are those of the environment that packed it, but for packages that are to be upgraded. The old envelope
+    stays; the path of the new one is printed, and its provenance names the old one.
     """
     with command("lock", json=json) as out:
         result = workflow.lock(
             envelope,
             resolver=resolver,
+            platforms=platform or (),
+            python_version=python_version,
+            upgrade=upgrade_package or (),
+            target=target,
             prove=not no_proof,
             trust=trust,
             python=python,

@@ -71,6 +71,19 @@ def pack(
             show_default=False,
         ),
     ] = None,
+    platform: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PLATFORM",
+            help="What the lock is for: linux/amd64, linux/arm64, ...; may be repeated. Default: this machine.",
+        ),
+    ] = None,
+    python_version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION", help="The Python that the lock is for. Default: the model's.", show_default=False
+        ),
+    ] = None,
     no_lock: Annotated[bool, typer.Option("--no-lock", help="Leave the lock to a later `envelope lock`.")] = False,
     no_proof: Annotated[bool, typer.Option("--no-proof", help="Do not replay the samples in a clean room.")] = False,
     with_diff: Annotated[
@@ -122,6 +135,7 @@ def pack(
             lock=not no_lock,
             prove=not no_proof,
             with_diff=with_diff,
+            aim=workflow.Aim.read(platform or (), python_version),
             limits=workflow.read_limits(time_limit, memory_limit),
             into=output,
             report=out.report,

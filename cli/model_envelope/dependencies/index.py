@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -21,7 +22,7 @@ from model_envelope.foundation.secrets import credentials, scrub
 
 DEFAULT_INDEX = "https://pypi.org/simple"
 _SECTIONS = ("global", "install")
-_UV_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_NO_INDEX")
+_UV_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class IndexSettings:
     """Index, extra indexes, folders of wheels, trusted hosts, certificate authorities, proxy, seconds to wait.
 
     URLs may carry credentials: they are handed to programs through their environment, and everything that is shown to
-    a user goes through :meth:`redact`. ``index_url`` is None where nothing names one: the public index.
+    a user goes through :meth:`redact`. ``index_url`` is None where nothing names one: the public index. ``wheels`` is a
+    folder of an envelope, looked into whatever is set on this machine.
     """
 
     index_url: str | None = None
@@ -40,6 +42,7 @@ class IndexSettings:
     no_index: bool = False
     proxy: str | None = None
     timeout: str | None = None
+    wheels: Path | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> IndexSettings:
@@ -79,7 +82,7 @@ class IndexSettings:
         variables = {
             "PIP_INDEX_URL": self.index_url or "",
             "PIP_EXTRA_INDEX_URL": " ".join(self.extra_index_urls),
-            "PIP_FIND_LINKS": " ".join(self.find_links),
+            "PIP_FIND_LINKS": " ".join([*self.find_links, *self._own_wheels()]),
             "PIP_TRUSTED_HOST": " ".join(self.trusted_hosts),
             "PIP_CERT": str(self.ca_bundle or ""),
             "PIP_PROXY": self.proxy or "",
@@ -99,6 +102,10 @@ class IndexSettings:
             options += [word for value in values for word in (name, value)]
         return options
 
+    def uv_flags(self) -> list[str]:
+        """Give what uv has no variable for, as options; they hold no credentials."""
+        return ["--no-index"] if self.no_index else []
+
     def uv_environment(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
         """Give the settings as variables of uv, leaving out what the user has set for uv itself.
 
@@ -116,8 +123,6 @@ class IndexSettings:
             if first:
                 given["UV_INDEX"] = " ".join(first)
                 given["UV_INDEX_STRATEGY"] = "unsafe-best-match"
-            if self.no_index:
-                given["UV_NO_INDEX"] = "1"
         if self.find_links:
             given["UV_FIND_LINKS"] = ",".join(self.find_links)
         if self.trusted_hosts:
@@ -128,12 +133,24 @@ class IndexSettings:
             given |= {"HTTPS_PROXY": self.proxy, "HTTP_PROXY": self.proxy}
         if self.timeout:
             given["UV_HTTP_TIMEOUT"] = self.timeout
-        return {name: value for name, value in given.items() if not own.get(name)}
+        kept = {name: value for name, value in given.items() if not own.get(name)}
+        if self.wheels is not None:
+            set_for_uv = own.get("UV_FIND_LINKS") or kept.get("UV_FIND_LINKS")
+            kept["UV_FIND_LINKS"] = ",".join([*filter(None, [set_for_uv]), *self._own_wheels()])
+        return kept
 
     def local_folders(self) -> tuple[Path, ...]:
         """Give the folders of wheels among ``find_links`` that are on this machine."""
         paths = (Path(unquote(urlsplit(link).path)) for link in self.find_links if link.startswith(("/", "file://")))
         return tuple(path for path in paths if path.is_dir())
+
+    def all_indexes(self, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+        """Give all indexes that files may come from, those that are set for uv alone included."""
+        own = os.environ if environ is None else environ
+        # An index of uv may have a name: `UV_INDEX=ours=https://...`.
+        words = [word for name in _UV_INDEX_VARIABLES for word in own.get(name, "").split()]
+        of_uv = [re.sub(r"^[\w-]+=", "", word) for word in words]
+        return tuple(dict.fromkeys([*(() if self.no_index else self._indexes()), *map(_as_url, of_uv)]))
 
     def redact(self, text: str) -> str:
         """Take credentials out of a text that is shown or kept: those of any URL, those of these settings anywhere."""
@@ -143,6 +160,14 @@ class IndexSettings:
         """Give the credentials in these settings."""
         urls = (self.index_url or "", *self.extra_index_urls, *self.find_links, self.proxy or "")
         return set().union(*map(credentials, urls))
+
+    def with_wheels(self, folder: Path) -> IndexSettings:
+        """Give the same settings with the wheels that travel in an envelope, where the folder is there."""
+        return replace(self, wheels=folder.absolute()) if folder.is_dir() else self
+
+    def _own_wheels(self) -> list[str]:
+        # As an address: a path may hold what separates the values of these variables.
+        return [] if self.wheels is None else [self.wheels.as_uri()]
 
     def _indexes(self) -> list[str]:
         return [self.index_url or DEFAULT_INDEX, *self.extra_index_urls]

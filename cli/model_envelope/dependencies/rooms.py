@@ -125,6 +125,7 @@ def _make(folder: Path, interpreter: Interpreter, settings: IndexSettings, *, em
         create: list[str | Path] = [uv, "venv", "--no-project", "--quiet", "--python", interpreter.python, target]
         install: list[str | Path] = [
             *(uv, "pip", "install", "--quiet", "--no-progress", "--color", "never", "--python", python),
+            *settings.uv_flags(),
             *("--require-hashes", "--no-deps", "--requirement", lock),
         ]
         variables = _without_python(settings.uv_environment())

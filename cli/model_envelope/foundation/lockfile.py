@@ -7,7 +7,8 @@ annotations, no index address. The format is pip's requirements file with hashes
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NoReturn
 
@@ -16,6 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from model_envelope.foundation.errors import InvalidInput
+from model_envelope.foundation.platforms import Platform
 
 _NAME = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$")
 _HASH = re.compile(r"^(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$")
@@ -31,7 +33,8 @@ class Pin:
 
     The name is canonical, the version normalised (PEP 440) and the hashes sorted, whatever they were made from.
     ``marker`` is a PEP 508 marker, ``source`` a URL where the distribution does not come from an index (``version`` is
-    then empty where the URL does not tell it).
+    then empty where the URL does not tell it). ``files`` are the names of files by hash where they are known; they are
+    no part of the lock as it is written here, nor of what makes two pins equal.
 
     Raises :class:`InvalidInput` where a part cannot be written in a lock.
     """
@@ -41,6 +44,7 @@ class Pin:
     hashes: tuple[str, ...]
     marker: str = ""
     source: str = ""
+    files: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):
@@ -64,6 +68,7 @@ class Pin:
         object.__setattr__(self, "version", version)
         object.__setattr__(self, "marker", marker)
         object.__setattr__(self, "hashes", hashes)
+        object.__setattr__(self, "files", tuple(sorted(set(self.files))))
 
     @property
     def requirement(self) -> str:
@@ -121,6 +126,28 @@ class Lock:
         raise InvalidInput(
             problems.summary(f"`{where}` is no lock"), code="lock.malformed", problems=problems.items, hint=_HINT
         )
+
+    @classmethod
+    def across(cls, locks: Mapping[Platform, Lock]) -> Lock:
+        """Make one lock of those of several platforms.
+
+        What all have at one version is pinned once; anything else with the marker of the platforms that have it.
+        """
+        wanted: dict[tuple[str, str, str], list[Platform]] = {}
+        hashes: dict[tuple[str, str, str], set[str]] = {}
+        files: dict[tuple[str, str, str], set[tuple[str, str]]] = {}
+        for platform, lock in sorted(locks.items()):
+            for pin in lock.pins:
+                key = (pin.name, pin.version, pin.source)
+                wanted.setdefault(key, []).append(platform)
+                hashes.setdefault(key, set()).update(pin.hashes)
+                files.setdefault(key, set()).update(pin.files)
+        pins = []
+        for key, platforms in wanted.items():
+            name, version, source = key
+            marker = "" if len(platforms) == len(locks) else " or ".join(platform.marker for platform in platforms)
+            pins.append(Pin(name, version, tuple(hashes[key]), marker, source, tuple(files[key])))
+        return cls(tuple(pins))
 
     def versions(self) -> dict[str, str]:
         """Give the version of each distribution by canonical name, where the lock tells it."""

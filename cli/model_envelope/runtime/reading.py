@@ -39,13 +39,15 @@ class Description:
     """Endpoint to attribute of the model: ``{"predict": "predict"}``, or ``"__call__"`` for a function."""
     loader: Loader
     python: str
-    """``3.11``: the version that the model was pickled under, and that its lock is for."""
+    """``3.11``: the version that the lock is for, and that the model was pickled under unless another was asked for."""
     implementation: str
     platform: str
     """``linux-x86_64``: what the lock is for."""
     framework: Mapping[str, str]
     """``{"name": "scikit-learn", "version": "1.7.2"}``, or empty."""
     hyperparameters: Mapping[str, Any]
+    platforms: tuple[str, ...] = ()
+    """All that the lock is for, ``platform`` first, where they are several; else empty."""
 
     def to_document(self) -> dict[str, Any]:
         """Give the JSON form."""
@@ -63,6 +65,7 @@ class Description:
             "platform": self.platform,
             "framework": dict(self.framework),
             "hyperparameters": dict(self.hyperparameters),
+            **({"platforms": list(self.platforms)} if self.platforms else {}),
         }
 
 
@@ -145,8 +148,9 @@ def read_envelope(path: Path) -> EnvelopeFiles:
         )
     try:
         description = Description(
-            **{key: value for key, value in document.items() if key not in {"format", "loader"}},
+            **{key: value for key, value in document.items() if key not in {"format", "loader", "platforms"}},
             loader=Loader(**document["loader"]),
+            platforms=tuple(document.get("platforms", ())),
         )
     except (TypeError, KeyError) as error:
         raise InvalidEnvelope(f"{path}/envelope.json is malformed: {error}", code="envelope.malformed") from None

@@ -20,7 +20,7 @@ from model_envelope.foundation import process
 from model_envelope.foundation.errors import ToolFailed
 from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.progress import Note, Report, silent
-from model_envelope.targets.context import Context, Install
+from model_envelope.targets.context import WHEELS, Context, Install
 from model_envelope.targets.engine import Engine, buildkit_client
 
 TIMEOUT = 3600.0
@@ -117,7 +117,8 @@ class Classic:
     ) -> None:
         """Fetch the locked files here, then build; only packages of the system need a network then."""
         report(Note(CLASSIC_LOSES))
-        fetch_wheels(context.path / "requirements.lock", context.path / "wheelhouse", python)
+        own = context.path / "envelope" / WHEELS
+        fetch_wheels(context.path / "requirements.lock", context.path / "wheelhouse", python, own)
         said: list[str] = []
         for event in self._events(context.path, image):
             said += [str(event[key]) for key in ("stream", "error") if event.get(key)]
@@ -144,8 +145,10 @@ def choose_builder(engine: Engine) -> Builder:
     return BuildKit(client.program, client.words, {**client.variables, **host})
 
 
-def fetch_wheels(lock: Path, into: Path, python: str) -> None:
+def fetch_wheels(lock: Path, into: Path, python: str, own: Path) -> None:
     """Download what a lock names, for a Linux image of a Python (``3.11``) on this machine's architecture.
+
+    ``own`` is the folder of wheels that travel in the envelope, where there is one.
 
     Raises :class:`ToolFailed` (``build.fetch``).
     """
@@ -160,6 +163,7 @@ def fetch_wheels(lock: Path, into: Path, python: str) -> None:
             *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
             *("--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", lock, "--dest", into),
             *("--python-version", python, "--implementation", "cp"),
+            *(("--find-links", own) if own.is_dir() else ()),
             *(word for tag in tags for word in ("--platform", tag)),
         ],
         timeout=TIMEOUT,

@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 
 from model_envelope import __version__
-from model_envelope.foundation import carrying
+from model_envelope.foundation import carrying, pylock
 from model_envelope.foundation.errors import InvalidInput, Refused
 from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.libraries import read_libraries
@@ -27,6 +27,9 @@ from model_envelope.targets.target import Target
 
 EPOCH = 315532800
 """The time of every file in a context: 1 January 1980, the first that all archive formats can write."""
+
+WHEELS = f"env/{pylock.WHEELS}"
+"""Where the wheels are that travel in an envelope."""
 
 # These end up in a Dockerfile: whatever could begin another instruction there is refused.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -78,6 +81,7 @@ def render_context(
         "system_libraries": [
             {"soname": item.soname, "package": item.package} for item in read_libraries(envelope.path).known
         ],
+        "wheels": WHEELS if (envelope.path / WHEELS).is_dir() else "",
         "envelope_folders": [_plain(name, _NAME, "a folder of the envelope") for name in top],
         "envelope_files": [
             manifest.NAME,

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing
+from model_envelope.foundation.platforms import Platform
 
 PORT = 8080
 """Where the service listens inside its container."""
@@ -88,6 +89,12 @@ class Engine:
     def version(self) -> str:
         """The engine's version: ``20.10.24``."""
         return str(self.client.version()["Version"])
+
+    @property
+    def platform(self) -> Platform:
+        """What its images are for, unless another platform is asked for."""
+        said = self.client.version()
+        return Platform.of(f"{said['Os']}/{said['Arch']}")
 
     @contextmanager
     def running(

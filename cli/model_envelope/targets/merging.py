@@ -36,7 +36,8 @@ def merge(envelope_lock: bytes, target: Target, python: str) -> bytes:
             f"the envelope and the target `{target.kind}` need different versions of {names}",
             code="target.clash",
             problems=clashes,
-            hint="pack the model in an environment with versions in these ranges",
+            hint=f"`envelope lock ENVELOPE --for {target.kind}` looks for versions of the target's packages that fit; "
+            "where there are none, pack the model in an environment with versions in these ranges",
         )
     added = tuple(pin for pin in own.pins if pin.name not in theirs)
     replaced = {pin.name for pin in added}

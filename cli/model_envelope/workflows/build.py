@@ -26,6 +26,7 @@ from model_envelope.targets.building import Builder, Network, choose_builder
 from model_envelope.targets.context import Context, render_context
 from model_envelope.targets.engine import Container, Engine, split_name
 from model_envelope.targets.target import find_target
+from model_envelope.workflows.fitting import fitting
 from model_envelope.workflows.render import build_command, choose_base_image, default_image_name, keep, verified
 from model_envelope.workflows.system import unknown_libraries
 
@@ -79,7 +80,8 @@ def build(
                     report(Note(text))
                 report(Started("build", f"Building on {base} with {builder.name}"))
                 built = time.monotonic()
-                _build(builder, context, temporary, files.description.python, report)
+                with fitting(files, engine.platform, report, "the engine"):
+                    _build(builder, context, temporary, files.description.python, report)
                 size = engine.size(temporary)
                 report(Done("build", f"Built {human_size(size)} in {time.monotonic() - built:.1f} s ({builder.name})"))
             replays = prove(engine, temporary, files, report)

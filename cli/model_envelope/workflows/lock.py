@@ -1,7 +1,8 @@
-"""Locks an envelope that was packed without a lock: a new envelope, with a new digest, that names the old one."""
+"""Locks an envelope, or locks it anew for something else: a new envelope, with a new digest, that names the old one."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from model_envelope.dependencies.interpreter import describe, facts_of
 from model_envelope.dependencies.needs import Dropped
 from model_envelope.dependencies.resolvers import LockRequest, choose
 from model_envelope.foundation.errors import Answered, InvalidInput
+from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.runtime import manifest
 from model_envelope.runtime.reading import EnvelopeFiles, read_envelope, verify_manifest
@@ -20,28 +22,37 @@ from model_envelope.store import trust as store_trust
 from model_envelope.store.draft import open_draft
 from model_envelope.store.ledger import read_ledger
 from model_envelope.store.sealing import seal
+from model_envelope.targets.target import find_target
 from model_envelope.workflows.filtering import filter_lock, room_packages
+from model_envelope.workflows.fitting import platforms_of
+from model_envelope.workflows.locking import Aim, Goal, pinned_needs, read_upgrades, solve, with_upgrades, write_lock
 from model_envelope.workflows.provenance import keep_difference, read_provenance
 from model_envelope.workflows.replaying import prove_draft
 from model_envelope.workflows.system import note_libraries
-from model_envelope.workflows.verify import interpreter_for
+from model_envelope.workflows.wheels import wheels_in
 
 
 @dataclass(frozen=True)
 class LockResult:
-    """The new envelope, the digest of the one that it came from, and how much was locked."""
+    """The new envelope, the digest of the one that it came from, how much was locked, and for what."""
 
     path: Path
     digest: str
     previous: str
     distributions: int
     proven: bool
+    platforms: tuple[str, ...]
+    python: str
 
 
 def lock(
     envelope: Path,
     *,
     resolver: str = "auto",
+    platforms: Sequence[str] = (),
+    python_version: str | None = None,
+    upgrade: Sequence[str] = (),
+    target: str | None = None,
     prove: bool = True,
     trust: bool = False,
     python: Path | None = None,
@@ -50,11 +61,20 @@ def lock(
 ) -> LockResult:
     """Lock the requirements of an envelope to the versions of the environment that packed it, prove, and seal anew.
 
-    The new envelope appears beside the old one, or in ``into``; the old one stays as it is. The proof runs the model's
-    code, so the envelope must have been sealed by this user here, or be trusted explicitly.
+    ``platforms`` (``linux/arm64``) and ``python_version`` (``3.12``) are what the lock is for; without them it is what
+    it was for, or where the envelope has no lock yet, this machine. ``upgrade`` names packages (``NAME`` or
+    ``NAME==VERSION``) that are to have another version than before. With the name of a ``target`` (``service``) what
+    that needs is locked together with what the model needs.
 
-    Raises :class:`Answered` where the envelope is not what was sealed, ``Unsolvable`` where no lock can be found.
+    The new envelope appears beside the old one, or in ``into``; the old one stays as it is. The proof runs the model's
+    code, so the envelope must have been sealed by this user here, or be trusted explicitly. A lock for another platform
+    or a Python that is not here cannot be proven, which is reported.
+
+    Raises :class:`Answered` where the envelope is not what was sealed, ``Unsolvable`` where no lock can be found, and
+    :class:`InvalidInput` for a platform, Python, package or target that is none.
     """
+    aim, upgrades = Aim.read(platforms, python_version), read_upgrades(upgrade)
+    together = find_target(target) if target is not None else None
     files = read_envelope(envelope)
     if verify_manifest(files):
         raise Answered(
@@ -64,44 +84,48 @@ def lock(
         )
     if prove:
         store_trust.require(files, trusted=trust)
-    interpreter = python or interpreter_for(files)
-    _same_series(files, interpreter)
+    goal = _goal(files, aim, python)
     chosen = choose(resolver)
     witness = read_provenance(files)
-    report(Started("lock", f"Locking with {chosen.name}"))
-    locked = chosen.lock(
-        LockRequest(
-            requirements=(files.path / "env" / "requirements.in").read_bytes(),
-            constraints=witness.get("installed", {}),
-            python=interpreter,
-            index=IndexSettings.from_environment(),
-        )
+    before = Lock.parse(files.lock.read_bytes()).versions() if files.lock.is_file() else {}
+    asked = LockRequest(
+        requirements=(files.path / "env" / "requirements.in").read_bytes(),
+        constraints={**witness.get("installed", {}), **before},
+        origins=witness.get("origins", {}),
+        python=goal.interpreter,
+        index=IndexSettings.from_environment(),
+        wheels=wheels_in(files.path),
     )
-    locked, gone = filter_lock(locked, witness.get("left_out", {}), report)
-    report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes ({chosen.name})"))
-    target = into or files.path.parent
+    request = with_upgrades(asked, upgrades, (*asked.requirement_names(), *(before or asked.constraints)))
+    report(Started("lock", f"Locking with {chosen.name}"))
+    locked, gone = filter_lock(solve(chosen, request, goal, together), witness.get("left_out", {}), report)
+    report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes{goal.beyond()} ({chosen.name})"))
+    destination = into or files.path.parent
     ledger = read_ledger(files.path)
-    with open_draft(target) as draft:
+    with open_draft(destination) as draft:
         for name in manifest.sealed_files(files.path):
             draft.copy(name, files.path / name)
-        (draft.folder / "env" / "requirements.lock").unlink(missing_ok=True)
-        draft.write("env/requirements.lock", locked.to_bytes())
-        proven = prove and bool(files.samples)
+        write_lock(draft, locked, goal, report)
+        draft.write("env/requirements.in", pinned_needs(asked.requirements, locked, upgrades))
+        draft.describe(goal.noted(files.description))
+        proven = prove and bool(files.samples) and not goal.unprovable
         if proven:
-            replays = prove_draft(draft, locked, python=interpreter, report=report)
+            replays = prove_draft(draft, locked, python=goal.interpreter, report=report)
             report(Done("prove", f"Proven in a clean room: {len(replays)} methods answer as sealed"))
         elif prove:
-            report(Note("not proven: the envelope was sealed without samples"))
-        place = room_packages(locked, interpreter) if proven else Installed.read(facts_of(interpreter).path)
+            report(Note(f"not proven: {goal.unprovable or 'the envelope was sealed without samples'}"))
+        place = room_packages(locked, goal.interpreter) if proven else Installed.read(facts_of(goal.interpreter).path)
         note_libraries(draft, locked, place, report, room=proven)
         keep_difference(files, witness, draft)
         sealed = seal(
             draft,
-            target,
+            destination,
             name=files.description.name,
             provenance={
                 **witness,
                 **_dropped(witness, gone),
+                **({"upgraded": _upgraded(upgrades, before or asked.constraints, locked)} if upgrades else {}),
+                **({"for": together.kind} if together else {}),
                 "previous": files.digest,
                 "resolver": chosen.name,
                 "proven": proven,
@@ -110,20 +134,43 @@ def lock(
             metrics=ledger.metrics,
         )
     report(Done("seal", f"Sealed {sealed.path.name}"))
-    return LockResult(sealed.path, sealed.digest, files.digest, len(locked.pins), proven)
+    return LockResult(
+        sealed.path,
+        sealed.digest,
+        files.digest,
+        len(locked.pins),
+        proven,
+        tuple(map(str, goal.platforms)),
+        goal.python,
+    )
+
+
+def _goal(files: EnvelopeFiles, aim: Aim, python: Path | None) -> Goal:
+    """Say what the lock is for: what is asked for, else what it was for, else this machine."""
+    about = files.description
+    wanted = Aim(
+        aim.platforms or (platforms_of(about) if files.lock.is_file() else ()),
+        aim.python or about.python,
+    )
+    if python is None:
+        return Goal.of(wanted, Path(sys.executable))
+    found = describe(python).series
+    if found != wanted.python:
+        raise InvalidInput(
+            f"the lock is to be for Python {wanted.python}, and {python} is Python {found}",
+            code="lock.other-python",
+            hint=f"name a Python {wanted.python} with `--python`, or lock for this one with `--python-version {found}`",
+        )
+    return Goal.of(wanted, python)
+
+
+def _upgraded(upgrades: Mapping[str, str], before: Mapping[str, str], lock: Lock) -> dict[str, str]:
+    """Say from which version to which each package came that was asked for."""
+    after = lock.versions()
+    return {name: f"{before.get(name, 'none')} -> {after.get(name, 'none')}" for name in sorted(upgrades)}
 
 
 def _dropped(witness: Mapping[str, Any], gone: Sequence[Dropped]) -> dict[str, Any]:
     """Give what was dropped when the envelope was packed, and what the lock had to leave out beside."""
     noted = {item["name"]: item for item in (*map(asdict, gone), *witness.get("dropped", ()))}
     return {"dropped": [noted[name] for name in sorted(noted)]} if noted else {}
-
-
-def _same_series(files: EnvelopeFiles, interpreter: Path) -> None:
-    found = describe(interpreter).series
-    if found != files.description.python:
-        raise InvalidInput(
-            f"the envelope was packed with Python {files.description.python}, and {interpreter} is Python {found}",
-            code="lock.other-python",
-            hint=f"name a Python {files.description.python} with `--python`",
-        )

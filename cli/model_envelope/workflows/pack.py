@@ -43,12 +43,14 @@ from model_envelope.store.draft import Draft, check_name, open_draft, suggest_na
 from model_envelope.store.ledger import checked_metrics, checked_tags
 from model_envelope.store.sealing import seal
 from model_envelope.workflows.filtering import advise, filter_lock, locked_packages, needed_packages, room_packages
+from model_envelope.workflows.locking import Aim, Goal, solve, write_lock
 from model_envelope.workflows.provenance import describe_packing
 from model_envelope.workflows.replaying import prove_draft
 from model_envelope.workflows.settling import Settling
 from model_envelope.workflows.system import note_libraries
+from model_envelope.workflows.wheels import take_along
 
-__all__ = ["Asked", "Label", "Limits", "PackResult", "SampleFile", "find_main", "pack"]
+__all__ = ["Aim", "Asked", "Label", "Limits", "PackResult", "SampleFile", "find_main", "pack"]
 
 MODEL_FILE = "model/model.pkl"
 
@@ -98,6 +100,7 @@ def pack(
     lock: bool = True,
     prove: bool = True,
     with_diff: bool = False,
+    aim: Aim | None = None,
     limits: Limits = USUAL,
     into: Path = Path(),
     search: Sequence[Path] = (),
@@ -110,10 +113,11 @@ def pack(
     rules for packages; those of a project's pyproject.toml are looked for upwards from ``project`` (default: the
     model's folder), then from the current folder. ``modules`` are local modules, or modules of installed packages, that
     no import names; ``code_limit`` is how many bytes of local code may travel, also as ``2GB``. ``with_diff`` keeps
-    what git has not committed there beside the envelope; else only its digest is noted. ``limits`` hold for loading and
-    asking the model.
+    what git has not committed there beside the envelope; else only its digest is noted. ``aim`` is what the lock is for
+    (default: this machine and the model's Python). ``limits`` hold for loading and asking the model.
 
-    Nothing appears in ``into`` unless everything went well. A proof needs a lock: without one it is left out.
+    Nothing appears in ``into`` unless everything went well. A proof needs a lock: without one it is left out, and so it
+    is where the lock is for another platform or a Python that is not here; both are reported.
 
     Raises :class:`EnvelopeError` of many kinds: whatever is wrong with the model, samples, names or lock.
     """
@@ -158,16 +162,18 @@ def pack(
         )
         capture.capture_metadata(needs.local, installed, draft.folder / "code")
         report(Done("needs", _needs_text(needs)))
-        _write(draft, model, scan, found, needs, installed, checked, main)
-        resolver = None
+        goal = Goal.of(aim or Aim(), interpreter)
+        _write(draft, model, scan, found, needs, installed, checked, main, goal)
+        resolver, proven = None, lock and prove and not goal.unprovable
         if lock:
-            resolver, locked, needs = _lock(draft, needs, installed, interpreter, report)
+            resolver, locked, needs = _lock(draft, needs, installed, goal, report)
             if prove:
-                _prove(draft, locked, interpreter, needs, installed, report)
-            inside = locked_packages(locked, needs, installed, room_of=interpreter if prove else None)
-            place = room_packages(locked, interpreter) if prove else installed
-            note_libraries(draft, locked, place, report, room=prove)
+                _prove(draft, locked, goal, needs, installed, report)
+            inside = locked_packages(locked, needs, installed, room_of=goal.interpreter if proven else None)
+            place = room_packages(locked, goal.interpreter) if proven else installed
+            note_libraries(draft, locked, place, report, room=proven)
         else:
+            take_along(draft, needs, installed, index=None, report=report)
             inside = needed_packages(needs, installed)
             if prove:
                 report(Note("not proven: a proof needs the lock; `envelope lock ENVELOPE` adds both"))
@@ -181,7 +187,7 @@ def pack(
             needs=needs,
             packages=inside,
             resolver=resolver,
-            proven=lock and prove,
+            proven=proven,
             with_diff=with_diff,
         )
         witness.write_difference(draft)
@@ -205,7 +211,7 @@ def pack(
         dropped=needs.dropped,
         local=tuple(item.name for item in needs.local),
         locked=lock,
-        proven=lock and prove,
+        proven=proven,
     )
 
 
@@ -320,24 +326,24 @@ def _write(
     installed: Installed,
     label: Label,
     main: Path | None,
+    goal: Goal,
 ) -> None:
     """Write everything but lock, ledger and provenance."""
     draft.copy(MODEL_FILE, model)
     framework = recognise(scan)
     known = installed.distributions.get(framework) if framework else None
-    draft.describe(
-        Description(
-            name=label.name or "",
-            description=label.description,
-            methods=found.methods,
-            loader=Loader("pickle", MODEL_FILE, None if main is None else main.stem),
-            python=found.interpreter.series,
-            implementation=found.interpreter.implementation,
-            platform=found.interpreter.platform,
-            framework={"name": framework, "version": known.version} if framework and known else {},
-            hyperparameters=label.hyperparameters,
-        )
+    about = Description(
+        name=label.name or "",
+        description=label.description,
+        methods=found.methods,
+        loader=Loader("pickle", MODEL_FILE, None if main is None else main.stem),
+        python=found.interpreter.series,
+        implementation=found.interpreter.implementation,
+        platform=found.interpreter.platform,
+        framework={"name": framework, "version": known.version} if framework and known else {},
+        hyperparameters=label.hyperparameters,
     )
+    draft.describe(goal.noted(about))
     draft.write_json("signature.json", _as_authored(signature_document.to_document(found.signature)))
     draft.write_json("observations.json", found.observations)
     draft.write("env/requirements.in", needs.requirements)
@@ -357,32 +363,36 @@ def _as_authored(document: Any) -> Any:
     return plain_name(document) if isinstance(document, str) else document
 
 
-def _lock(
-    draft: Draft, needs: Needs, installed: Installed, interpreter: Path, report: Report
-) -> tuple[str, Lock, Needs]:
+def _lock(draft: Draft, needs: Needs, installed: Installed, goal: Goal, report: Report) -> tuple[str, Lock, Needs]:
     resolver = choose()
+    index = IndexSettings.from_environment()
+    wheels = take_along(draft, needs, installed, index=index, report=report)
     report(Started("lock", f"Locking with {resolver.name}"))
     request = LockRequest(
         requirements=needs.requirements,
         constraints=installed.versions,
         origins=installed.origins,
-        python=interpreter,
-        index=IndexSettings.from_environment(),
+        python=goal.interpreter,
+        index=index,
+        wheels=wheels,
     )
     try:
-        found = resolver.lock(request)
+        found = solve(resolver, request, goal)
     except EnvelopeError as error:
         advise(error, needs, installed)
         raise
     locked, gone = filter_lock(found, needs.left_out, report)
-    draft.write("env/requirements.lock", locked.to_bytes())
-    report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes ({resolver.name})"))
+    write_lock(draft, locked, goal, report)
+    report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes{goal.beyond()} ({resolver.name})"))
     return resolver.name, locked, needs.locked(locked.versions(), gone)
 
 
-def _prove(draft: Draft, lock: Lock, interpreter: Path, needs: Needs, installed: Installed, report: Report) -> None:
+def _prove(draft: Draft, lock: Lock, goal: Goal, needs: Needs, installed: Installed, report: Report) -> None:
+    if goal.unprovable:
+        report(Note(f"not proven: {goal.unprovable}"))
+        return
     try:
-        replays = prove_draft(draft, lock, python=interpreter, report=report)
+        replays = prove_draft(draft, lock, python=goal.interpreter, report=report)
     except EnvelopeError as error:
         advise(error, needs, installed)
         raise

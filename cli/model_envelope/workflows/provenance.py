@@ -80,6 +80,7 @@ def describe_packing(
         "job": scrub_all(job_identity(), secrets),
         "environment": scrub_all(_environment(facts, installed), secrets),
         "installed": {name: item.version for name, item in sorted(installed.distributions.items())},
+        "origins": scrub_all(installed.origins, secrets),
         "kept": [{**asdict(item), "reasons": scrub_all(item.reasons, secrets)} for item in needs.kept],
         "dropped": [{**asdict(item), "reason": scrub(item.reason, secrets)} for item in needs.dropped],
         "left_out": {name: scrub(reason, secrets) for name, reason in needs.left_out.items()},

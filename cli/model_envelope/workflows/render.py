@@ -12,6 +12,7 @@ from pathlib import Path
 from model_envelope.foundation.errors import Answered, InvalidInput, Refused
 from model_envelope.foundation.files import remove_tree, scratch_folder
 from model_envelope.foundation.progress import Done, Report, Started, silent
+from model_envelope.foundation.pylock import read_lock
 from model_envelope.runtime import manifest
 from model_envelope.runtime.errors import Problem
 from model_envelope.runtime.reading import EnvelopeFiles, read_envelope, verify_manifest
@@ -58,7 +59,8 @@ def render(
 def verified(envelope: Path, report: Report = silent) -> EnvelopeFiles:
     """Open an envelope whose every file is as it was sealed; a tampered one is refused before anything is made of it.
 
-    Raises ``Answered`` (``verify.files``) that names what differs.
+    Raises ``Answered`` (``verify.files``) that names what differs, or that the two forms of its lock do
+    (``lock.forms-differ``).
     """
     report(Started("files", "Hashing the files"))
     files = read_envelope(envelope)
@@ -70,6 +72,8 @@ def verified(envelope: Path, report: Report = silent) -> EnvelopeFiles:
             problems=[Problem(name, kind, "as sealed", f"file.{kind}") for kind, names in kinds for name in names],
             hint="get it again from where it was sealed",
         )
+    if files.lock.is_file():
+        read_lock(files.path)
     report(Done("files", f"{files.path.name} is as sealed"))
     return files
 

@@ -19,6 +19,7 @@ from model_envelope.runtime.reading import EnvelopeFiles, read_envelope
 from model_envelope.runtime.replay import MethodReplay
 from model_envelope.runtime.replay import from_document as replays_from_document
 from model_envelope.store.draft import Draft
+from model_envelope.workflows.wheels import index_with
 
 Command = Callable[..., Sequence[str | Path]]
 """Gives the command that runs an interpreter with the arguments that it is called with."""
@@ -55,7 +56,7 @@ def prove_draft(draft: Draft, lock: Lock, *, python: Path, report: Report = sile
 
     Raises :class:`AnswersDiffer` where a method answers otherwise there, and what making the room raises.
     """
-    room = clean_room(lock, python=python, report=report)
+    room = clean_room(lock, python=python, report=report, index=index_with(draft.folder))
     report(Started("prove", "Replaying the samples in a clean room"))
     (draft.folder / manifest.NAME).write_bytes(manifest.compose(draft.folder))
     replays = replay_with(room.command, read_envelope(draft.folder), env=room.environment())

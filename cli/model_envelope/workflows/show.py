@@ -64,7 +64,7 @@ def show(envelope: Path) -> ShowResult:
         signature=files.signature,
         python=about.python,
         implementation=about.implementation,
-        platform=about.platform,
+        platform=", ".join(about.platforms) or about.platform,
         framework=about.framework,
         hyperparameters=about.hyperparameters,
         dependencies=_requirements(files),

@@ -68,7 +68,8 @@ def verify(
     Both run the model's code, so the envelope must have been sealed by this user here, or be trusted explicitly. With a
     file that differs nothing is run.
 
-    Raises ``InvalidEnvelope`` where the folder is none, ``Refused`` where the envelope is not trusted.
+    Raises ``InvalidEnvelope`` where the folder is none, ``Answered`` where the two forms of its lock do not say the
+    same, ``Refused`` where the envelope is not trusted.
     """
     report(Started("files", "Hashing the files"))
     if (envelope / manifest.NAME).is_file():
@@ -85,6 +86,10 @@ def verify(
         return _result(files.path, manifest.Differences((), (), (manifest.NAME,)))
     result = _result(files.path, manifest.Differences((), (), ()))
     report(Done("files", f"{result.files} files are as sealed"))
+    if files.lock.is_file():
+        from model_envelope.foundation.pylock import read_lock
+
+        read_lock(files.path)
     here: tuple[MethodReplay, ...] = ()
     fresh: tuple[MethodReplay, ...] = ()
     if samples or clean:
@@ -100,8 +105,12 @@ def verify(
 
 
 def _clean(files: EnvelopeFiles, python: Path | None, report: Report) -> tuple[MethodReplay, ...]:
+    from model_envelope.dependencies.interpreter import describe
     from model_envelope.dependencies.rooms import clean_room
-    from model_envelope.foundation.lockfile import Lock
+    from model_envelope.foundation.platforms import Platform
+    from model_envelope.foundation.pylock import read_lock
+    from model_envelope.workflows.fitting import check_python, fitting
+    from model_envelope.workflows.wheels import index_with
 
     if not files.lock.is_file():
         raise InvalidInput(
@@ -109,7 +118,10 @@ def _clean(files: EnvelopeFiles, python: Path | None, report: Report) -> tuple[M
             code="verify.not-locked",
             hint="`envelope lock ENVELOPE` makes one with a lock; `--samples` replays in an interpreter of yours",
         )
-    room = clean_room(Lock.parse(files.lock.read_bytes()), python=python or interpreter_for(files), report=report)
+    interpreter = python or interpreter_for(files)
+    check_python(files, interpreter)
+    with fitting(files, Platform.of(describe(interpreter).platform), report):
+        room = clean_room(read_lock(files.path), python=interpreter, report=report, index=index_with(files.path))
     report(Started("clean", "Replaying the samples in the clean room"))
     replays = replay_with(room.command, files, env=room.environment())
     report(Done("clean", f"{_count(replays)} in the clean room"))
@@ -117,7 +129,7 @@ def _clean(files: EnvelopeFiles, python: Path | None, report: Report) -> tuple[M
 
 
 def interpreter_for(files: EnvelopeFiles) -> Path:
-    """Find an interpreter of the version that the envelope was packed with: this one, or one on PATH.
+    """Find an interpreter of the version that the envelope is for: this one, or one on PATH.
 
     Raises :class:`ToolMissing`.
     """
@@ -127,7 +139,7 @@ def interpreter_for(files: EnvelopeFiles) -> Path:
     found = shutil.which(f"python{wanted}")
     if found is None:
         raise ToolMissing(
-            f"the envelope was packed with Python {wanted}, and there is no `python{wanted}` here",
+            f"the envelope is for Python {wanted}, and there is no `python{wanted}` here",
             code="python.missing",
             hint=f"install Python {wanted}, or name one with `--python`",
         )

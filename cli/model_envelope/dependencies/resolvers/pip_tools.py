@@ -54,19 +54,22 @@ class PipTools:
     def lock(self, request: LockRequest) -> Lock:
         """Solve a request with pip-tools.
 
-        Raises :class:`ToolMissing` where the request is for another Python than this tool's own: uv is needed for that.
+        Raises :class:`ToolMissing` where the request is for another platform or Python than this tool's own: uv is
+        needed for that.
         """
         if not self.available():
             raise ToolMissing("`pip-tools` is not installed", code="lock.no-pip-tools", hint="`pip install pip-tools`")
         own, asked = describe(Path(sys.executable)), describe(request.python)
-        if (own.series, own.implementation, own.platform) != (asked.series, asked.implementation, asked.platform):
+        same = (own.series, own.implementation, own.platform) == (asked.series, asked.implementation, asked.platform)
+        if request.is_foreign or not same:
+            wanted = f"the lock is to be for {request.described()}" if request.is_foreign else f"the model's is {asked}"
             raise ToolMissing(
-                f"`pip-tools` locks only for the Python that this tool runs in ({own}), and the model's is {asked}",
+                f"`pip-tools` locks only for the Python and the machine that this tool runs in ({own}), and {wanted}",
                 code="lock.needs-uv",
-                hint="install uv, which locks for any Python: `pip install 'model-envelope[uv]'`",
+                hint="install uv, which locks for any platform and Python: `pip install 'model-envelope[uv]'`",
             )
         with scratch_folder(prefix="envelope-lock-") as folder:
-            (folder / "requirements.in").write_bytes(request.requirements)
+            (folder / "requirements.in").write_bytes(request.requirement_lines())
             (folder / "constraints.txt").write_bytes(request.constraint_lines())
             finished = process.run(
                 [sys.executable, "-m", "piptools", *_COMPILE.split()],
@@ -76,4 +79,4 @@ class PipTools:
             )
             if not finished.ok:
                 raise _SYMPTOMS.error(request, finished, "pip-tools")
-            return Lock.parse((folder / "requirements.lock").read_bytes(), where="pip-tools' answer")
+            return request.settled(Lock.parse((folder / "requirements.lock").read_bytes(), where="pip-tools' answer"))

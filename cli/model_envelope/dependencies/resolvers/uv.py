@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
-from packaging.version import InvalidVersion
-
-from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.file_names import with_files_of_all_indexes
 from model_envelope.dependencies.interpreter import located
 from model_envelope.dependencies.programs import find_uv
 from model_envelope.dependencies.resolvers.base import LockRequest, Symptoms
@@ -16,6 +12,7 @@ from model_envelope.foundation import process
 from model_envelope.foundation.errors import ToolMissing
 from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.lockfile import Lock
+from model_envelope.foundation.platforms import Platform
 
 TIMEOUT = 900.0
 _COMPILE = (
@@ -23,6 +20,13 @@ _COMPILE = (
     "--strip-extras --no-annotate --no-header --no-emit-index-url --no-emit-find-links --no-progress --color never "
     "--quiet"
 )
+PLATFORMS = {
+    Platform("linux", "amd64"): "x86_64-manylinux_2_36",
+    Platform("linux", "arm64"): "aarch64-manylinux_2_36",
+    Platform("macos", "arm64"): "aarch64-apple-darwin",
+    Platform("macos", "amd64"): "x86_64-apple-darwin",
+}
+"""What uv calls the platforms. 2.36 is the C library of Debian 12, which the official images of Python stand on."""
 _SYMPTOMS = Symptoms(
     unreachable=(
         r"error sending request",
@@ -62,10 +66,17 @@ class Uv:
                 hint="`pip install 'model-envelope[uv]'`, or lock with `--resolver pip-tools`",
             )
         with scratch_folder(prefix="envelope-lock-") as folder:
-            (folder / "requirements.in").write_bytes(request.requirements)
+            (folder / "requirements.in").write_bytes(request.requirement_lines())
             (folder / "constraints.txt").write_bytes(request.constraint_lines())
             finished = process.run(
-                [uv, *_COMPILE.split(), "--python", located(request.python)],
+                [
+                    uv,
+                    *_COMPILE.split(),
+                    "--python",
+                    located(request.python),
+                    *request.index.uv_flags(),
+                    *_foreign(request),
+                ],
                 cwd=folder,
                 env=process.environment({"VIRTUAL_ENV": None, **request.index.uv_environment()}),
                 timeout=TIMEOUT,
@@ -73,33 +84,14 @@ class Uv:
             if not finished.ok:
                 raise _SYMPTOMS.error(request, finished, "uv")
             lock = Lock.parse((folder / "requirements.lock").read_bytes(), where="uv's answer")
-            return _with_files_of_folders(lock, request.index)
+            return request.settled(with_files_of_all_indexes(lock, request.index))
 
 
-def _with_files_of_folders(lock: Lock, index: IndexSettings) -> Lock:
-    """Add the hashes of all files that a folder of wheels has of a version.
-
-    Of an index uv hashes every file, but of a folder only those that fit the interpreter: the lock would hold on one
-    platform only, and be another one than pip-tools gives.
-    """
-    found: dict[tuple[str, str], set[str]] = {(pin.name, pin.version): set(pin.hashes) for pin in lock.pins}
-    for folder in index.local_folders():
-        for path in sorted(folder.iterdir()):
-            key = _distribution_of(path.name)
-            if key in found:
-                with path.open("rb") as file:
-                    found[key].add(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
-    return Lock(tuple(replace(pin, hashes=tuple(found[pin.name, pin.version])) for pin in lock.pins))
-
-
-def _distribution_of(file: str) -> tuple[str, str] | None:
-    try:
-        if file.endswith(".whl"):
-            name, version, *_ = parse_wheel_filename(file)
-        elif file.endswith((".tar.gz", ".zip")):
-            name, version = parse_sdist_filename(file)
-        else:
-            return None
-    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
-        return None
-    return name, str(version)
+def _foreign(request: LockRequest) -> list[str]:
+    """Give the options for another platform or Python than those of the interpreter."""
+    words: list[str] = []
+    if request.platform is not None:
+        words += ["--python-platform", PLATFORMS[request.platform]]
+    if request.python_version is not None:
+        words += ["--python-version", request.python_version]
+    return [*words, "--only-binary", ":all:"] if words else []

@@ -1,0 +1,152 @@
+"""The names of the files that a lock has the hashes of, as indexes and folders of wheels list them.
+
+Resolvers tell hashes alone. That a hash is that of a file of this name is true whichever index says so, so what was
+once found is kept in the user's cache, and a lock that was made before asks nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+from packaging.version import InvalidVersion
+
+from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.pages import addresses, fetch
+from model_envelope.foundation.directories import cache_dir
+from model_envelope.foundation.files import json_bytes, write_atomic
+from model_envelope.foundation.lockfile import Lock, Pin
+
+Files = dict[str, str]
+"""Names of files by hash, as a lock writes it."""
+
+
+def with_file_names(lock: Lock, index: IndexSettings) -> Lock:
+    """Give a lock whose pins know the names of their files, as far as anybody here tells them.
+
+    Where all are known, of several source archives of a version only one stays, a ``.tar.gz`` before others: the form
+    of PEP 751 can name one. An index that does not answer is no error here: it has been asked by the resolver before.
+    """
+    before = {_key(pin): _cached(pin) for pin in lock.pins}
+    found = {_key(pin): before[_key(pin)] | dict(pin.files) for pin in lock.pins}
+    if lacking := _lacking(lock, found):
+        for folder in index.local_folders():
+            _add_folder(folder, found, {_key(pin) for pin in lacking})
+    if lacking := _lacking(lock, found):
+        pages = [(page, _key(pin)) for pin in lacking for page in addresses(index, pin.name)]
+        for key, files in _all_listed(index, pages):
+            found[key] |= files
+    for key, files in found.items():
+        if files != before[key]:
+            _keep(key, files)
+    return Lock(tuple(_named(pin, found[_key(pin)]) for pin in lock.pins))
+
+
+def _key(pin: Pin) -> tuple[str, str]:
+    return pin.name, pin.version
+
+
+def with_files_of_all_indexes(lock: Lock, index: IndexSettings) -> Lock:
+    """Add the hashes of the files that extra indexes and folders of wheels have of a version.
+
+    uv takes the files of one index, the main one before others, and of a folder those that fit the interpreter; pip
+    those of all. Without this a lock would hold on fewer platforms, and be another one than pip-tools gives.
+    """
+    extra = () if index.no_index else index.extra_index_urls
+    found: dict[tuple[str, str], Files] = {_key(pin): {} for pin in lock.pins if not pin.source}
+    for folder in index.local_folders():
+        _add_folder(folder, found, set(found))
+    pages = [(f"{url.rstrip('/')}/{name}/", (name, version)) for name, version in found for url in extra]
+    for key, files in _all_listed(index, pages):
+        found[key] |= files
+    return Lock(
+        tuple(
+            replace(pin, hashes=(*pin.hashes, *found[_key(pin)]), files=(*pin.files, *found[_key(pin)].items()))
+            if _key(pin) in found
+            else pin
+            for pin in lock.pins
+        )
+    )
+
+
+def is_listed(name: str, value: str, index: IndexSettings) -> bool:
+    """Whether an index has a file of a distribution with this hash; not where none answers."""
+    pages = fetch(index, addresses(index, name))
+    return any(file.hash == value for page in pages for file in page.files)
+
+
+def distribution_of(file: str) -> tuple[str, str] | None:
+    """Give the canonical name and the version that the name of a wheel or a source archive tells, or None."""
+    try:
+        if file.endswith(".whl"):
+            name, version, *_ = parse_wheel_filename(file)
+        elif file.endswith((".tar.gz", ".zip")):
+            name, version = parse_sdist_filename(file)
+        else:
+            return None
+    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+        return None
+    return name, str(version)
+
+
+def _lacking(lock: Lock, found: Mapping[tuple[str, str], Files]) -> list[Pin]:
+    return [pin for pin in lock.pins if not pin.source and not set(pin.hashes) <= found[_key(pin)].keys()]
+
+
+def _named(pin: Pin, files: Files) -> Pin:
+    mine = {value: files[value] for value in pin.hashes if value in files}
+    if len(mine) == len(pin.hashes):
+        sdists = sorted((not name.endswith(".tar.gz"), name, value) for value, name in mine.items() if _is_sdist(name))
+        for _, _, value in sdists[1:]:
+            del mine[value]
+        return replace(pin, hashes=tuple(mine), files=tuple(mine.items()))
+    return replace(pin, files=tuple(mine.items()))
+
+
+def _is_sdist(name: str) -> bool:
+    return not name.endswith(".whl")
+
+
+def _add_folder(folder: Path, found: dict[tuple[str, str], Files], lacking: set[tuple[str, str]]) -> None:
+    for path in sorted(folder.iterdir()):
+        key = distribution_of(path.name)
+        if key in lacking and path.is_file():
+            with path.open("rb") as file:
+                found[key][f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"] = path.name
+
+
+def _all_listed(
+    index: IndexSettings, pages: Sequence[tuple[str, tuple[str, str]]]
+) -> Iterator[tuple[tuple[str, str], Files]]:
+    """Read pages, each for the files of one version."""
+    found = fetch(index, [page for page, _ in pages])
+    for (_, key), page in zip(pages, found, strict=True):
+        yield key, {file.hash: file.name for file in page.files if file.hash and distribution_of(file.name) == key}
+
+
+def _place(key: tuple[str, str]) -> Path:
+    name, version = key
+    return cache_dir() / "files" / name / f"{version}.json"
+
+
+def _cached(pin: Pin) -> Files:
+    """Give what was once found; what cannot be read is found anew."""
+    try:
+        document = json.loads(_place(_key(pin)).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    known = document.items() if isinstance(document, dict) else ()
+    return {value: name for value, name in known if isinstance(name, str) and distribution_of(name) == _key(pin)}
+
+
+def _keep(key: tuple[str, str], files: Files) -> None:
+    """Note what was found. A cache that cannot be written costs time, and nothing else."""
+    path = _place(key)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json_bytes(dict(sorted(files.items()))))

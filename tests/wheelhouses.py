@@ -1,0 +1,148 @@
+"""Wheels made by code, so that a test says what an index has."""
+
+import base64
+import csv
+import hashlib
+import html
+import http.server
+import io
+import threading
+import time
+import urllib.parse
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from model_envelope.dependencies.index import IndexSettings
+
+
+@dataclass
+class Wheelhouse:
+    """A folder of wheels that stands for an index."""
+
+    folder: Path
+
+    @property
+    def index(self) -> IndexSettings:
+        return IndexSettings(no_index=True, find_links=(self.folder.as_uri(),))
+
+    def add(
+        self,
+        name: str,
+        version: str = "1.0",
+        *,
+        requires: Sequence[str] = (),
+        extras: Sequence[str] = (),
+        tag: str = "py3-none-any",
+    ) -> str:
+        """Build a wheel and give its hash as a lock writes it."""
+        stem = name.replace("-", "_")
+        info = f"{stem}-{version}.dist-info"
+        metadata = "".join(f"Requires-Dist: {line}\n" for line in requires)
+        metadata += "".join(f"Provides-Extra: {extra}\n" for extra in extras)
+        files = {
+            f"{stem}.py": f"VERSION = {version!r}\n",
+            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{metadata}",
+            f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
+        }
+        record = io.StringIO()
+        writer = csv.writer(record)
+        for path, content in files.items():
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest()).rstrip(b"=").decode()
+            writer.writerow([path, f"sha256={digest}", len(content.encode())])
+        writer.writerow([f"{info}/RECORD", "", ""])
+        path = self.folder / f"{stem}-{version}-{tag}.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            for inside, content in {**files, f"{info}/RECORD": record.getvalue()}.items():
+                archive.writestr(zipfile.ZipInfo(inside, (2020, 1, 1, 0, 0, 0)), content)
+        return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+@pytest.fixture
+def wheelhouse(tmp_path) -> Wheelhouse:
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    return Wheelhouse(folder)
+
+
+@dataclass
+class SimpleIndex(Wheelhouse):
+    """An index as pip and uv ask it (PEP 503), over HTTP on this machine, and how it may fail.
+
+    ``delay`` are seconds before each answer, ``status`` what it answers instead of a page or a file where that is not
+    200, ``cut`` ends each file half way, ``wrong_hashes`` lists other hashes than the files have.
+    """
+
+    url: str = ""
+    delay: float = 0.0
+    status: int = 200
+    cut: bool = False
+    wrong_hashes: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def index(self) -> IndexSettings:
+        return IndexSettings(self.url, trusted_hosts=("127.0.0.1",))
+
+    def page(self, name: str) -> bytes | None:
+        links = []
+        for path in sorted(self.folder.glob("*.whl")):
+            if path.name.split("-")[0].replace("_", "-") == name:
+                content = path.read_bytes() + (b"?" if self.wrong_hashes else b"")
+                digest = hashlib.sha256(content).hexdigest()
+                links.append(
+                    f'<a href="../files/{urllib.parse.quote(path.name)}#sha256={digest}">{html.escape(path.name)}</a>'
+                )
+        return "<br>".join(["<!DOCTYPE html><html><body>", *links, "</body></html>"]).encode() if links else None
+
+
+def _handler(index: SimpleIndex) -> type[http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            index.asked.append(self.path)
+            time.sleep(index.delay)
+            parts = [urllib.parse.unquote(part) for part in self.path.strip("/").split("/")]
+            content = (index.folder / parts[-1]).read_bytes() if "files" in parts else index.page(parts[-1])
+            status = index.status if index.status != 200 else 200 if content is not None else 404
+            body = content if status == 200 and content is not None else b"no"
+            self.send_response(status)
+            self.send_header("Content-Type", "application/octet-stream" if "files" in parts else "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            if status in (401, 407):
+                self.send_header("WWW-Authenticate" if status == 401 else "Proxy-Authenticate", 'Basic realm="index"')
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body[: len(body) // 2] if index.cut and "files" in parts else body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *words: object) -> None:
+            """Say nothing."""
+
+    return Handler
+
+
+@pytest.fixture
+def simple_index(tmp_path) -> Iterator[Callable[[str], SimpleIndex]]:
+    """Start indexes on free ports of this machine."""
+    servers = []
+
+    def start(name: str = "index") -> SimpleIndex:
+        folder = tmp_path / f"files of {name}"
+        folder.mkdir()
+        index = SimpleIndex(folder)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(index))
+        index.url = f"http://127.0.0.1:{server.server_address[1]}/simple"
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        servers.append((server, thread))
+        return index
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()
