@@ -133,7 +133,7 @@ def _in_process(
             from model_envelope.workflows.verify import interpreter_for
 
             lock = Lock.parse(merged_lock(files, target))
-            room = clean_room(lock, python=interpreter_for(files), report=report)
+            room = clean_room(lock, python=interpreter_for(files), report=report, belongs_to=files.path.name)
             command, variables = room.command(*words), room.environment()
         else:
             command, variables = (str(python), *words), process.environment()
