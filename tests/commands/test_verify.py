@@ -15,7 +15,9 @@ def test_an_envelope_as_sealed(cli, sealed):
 
 def test_json(cli, sealed):
     result = cli("verify", sealed, "--json").result
-    assert result.keys() == {"path", "digest", "files", "missing", "extra", "changed", "here", "clean"}
+    assert result.keys() == {
+        *("path", "digest", "files", "missing", "extra", "changed", "here", "clean", "exposed", "apart"),
+    }  # fmt: skip
     assert (result["missing"], result["extra"], result["changed"]) == ([], [], [])
 
 

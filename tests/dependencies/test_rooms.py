@@ -1,5 +1,6 @@
 """Clean rooms: what the lock names and nothing else, made once, and never half."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -14,10 +15,11 @@ import pytest
 from model_envelope.dependencies import rooms
 from model_envelope.dependencies.interpreter import describe
 from model_envelope.dependencies.rooms import clean_room
+from model_envelope.foundation import process
 from model_envelope.foundation.directories import cache_dir
 from model_envelope.foundation.errors import ToolFailed, ToolMissing
 from model_envelope.foundation.lockfile import Lock, Pin
-from model_envelope.foundation.progress import Done, Started
+from model_envelope.foundation.progress import Done, Note, Started
 
 PYTHON = Path(sys.executable)
 
@@ -110,9 +112,9 @@ def test_what_a_killed_process_left_is_made_anew(installer, lock, wheelhouse, le
     room = clean_room(lock, python=PYTHON, index=wheelhouse.index)
     (room.folder / "environment" / "rubbish").write_text("of the first try")
     if left == "no marker":
-        (room.folder / rooms.MARKER).unlink()
+        (room.folder.parent / rooms.MARKER).unlink()
     elif left == "half a marker":
-        (room.folder / rooms.MARKER).write_text('{"layout": ')
+        (room.folder.parent / rooms.MARKER).write_text('{"layout": ')
     else:
         room.python.unlink()
     again = clean_room(lock, python=PYTHON, index=wheelhouse.index)
@@ -202,6 +204,85 @@ def test_carried_modules_run_in_a_room_and_hide_nothing(installer, lock, wheelho
     )
     assert done.stdout == "1.0 ['--flag', 'a b']\n", done.stderr
     assert str(room.python.parent) == room.environment()["PATH"].split(os.pathsep)[0]
+
+
+@pytest.mark.parametrize("change", ["gone", "changed", "new", "inventory"])
+def test_a_room_that_was_changed_is_made_anew_and_that_is_told(installer, lock, wheelhouse, change):
+    room = clean_room(lock, python=PYTHON, index=wheelhouse.index)
+    (module,) = room.folder.glob("environment/lib/*/site-packages/first.py")
+    if change == "gone":
+        module.unlink()
+    elif change == "changed":
+        module.write_text("VERSION = 'changed'\n")
+    elif change == "new":
+        (module.parent / "third.py").write_text("")
+    else:
+        (room.folder / "inventory").unlink()
+    events = []
+    again = clean_room(lock, python=PYTHON, index=wheelhouse.index, report=events.append)
+    assert not again.cached
+    # uv links files out of its own cache: where one was changed, it was changed there too.
+    note, *others = [event.text for event in events if isinstance(event, Note)]
+    assert all("the installer's own cache was changed (first.py)" in text for text in others)
+    assert "the clean room in the cache was changed (" in note
+    assert {"gone": "first.py", "changed": "first.py", "new": "third.py", "inventory": "inventory"}[change] in note
+    found = ask(again, "import first, importlib.util as u; print(first.VERSION, u.find_spec('third'))")
+    assert found == "1.0 None"
+    assert clean_room(lock, python=PYTHON, index=wheelhouse.index).cached
+
+
+def test_bytecode_that_python_writes_is_no_change(installer, lock, wheelhouse):
+    room = clean_room(lock, python=PYTHON, index=wheelhouse.index)
+    ask(room, "import first, second")
+    assert list(room.folder.glob("environment/lib/*/site-packages/__pycache__/first.*.pyc"))
+    assert clean_room(lock, python=PYTHON, index=wheelhouse.index).cached
+
+
+def test_a_file_that_changed_unnoticed_is_found_by_its_hash(installer, lock, wheelhouse):
+    room = clean_room(lock, python=PYTHON, index=wheelhouse.index)
+    assert rooms.spoilt(room) == ()
+    (module,) = room.folder.glob("environment/lib/*/site-packages/first.py")
+    before = module.stat()
+    module.write_text("VERSION = '9.9'\n")
+    os.utime(module, ns=(before.st_atime_ns, before.st_mtime_ns))
+    cached = clean_room(lock, python=PYTHON, index=wheelhouse.index)
+    assert cached.cached
+    assert rooms.spoilt(cached) == ("first.py",)
+    again = clean_room(lock, python=PYTHON, index=wheelhouse.index)
+    assert not again.cached
+    assert ask(again, "import first; print(first.VERSION)") == "1.0"
+
+
+def test_a_room_in_use_outlives_one_that_is_made_in_its_place(installer, lock, wheelhouse):
+    used = clean_room(lock, python=PYTHON, index=wheelhouse.index)
+    (used.folder / "environment" / "rubbish").write_text("")
+    again = clean_room(lock, python=PYTHON, index=wheelhouse.index)
+    assert not again.cached
+    assert again.folder != used.folder
+    assert ask(used, "import first; print(first.VERSION)") == "1.0"
+
+
+def test_a_full_disk_is_told_with_the_way_out(installer, lock, wheelhouse, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(rooms, "write_atomic", full)
+    with pytest.raises(ToolFailed, match="no space left") as caught:
+        clean_room(lock, python=PYTHON, index=wheelhouse.index)
+    assert caught.value.code == "room.no-space"
+    assert "`envelope cache`" in caught.value.hint
+    assert rooms_made() == []
+
+
+def test_an_installer_that_finds_no_space_says_so(installer, lock, wheelhouse, monkeypatch):
+    def run(command, **options):
+        return process.Finished(tuple(map(str, command)), 1, "", "failed: No space left on device (os error 28)")
+
+    monkeypatch.setattr(process, "run", run)
+    with pytest.raises(ToolFailed) as caught:
+        clean_room(lock, python=PYTHON, index=wheelhouse.index)
+    assert caught.value.code == "room.no-space"
+    assert rooms_made() == []
 
 
 @pytest.mark.network

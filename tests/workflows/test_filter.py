@@ -243,7 +243,7 @@ def test_what_a_rule_drops_is_kept_where_the_model_fails_without_it(tmp_path):
 
 
 @pytest.mark.network
-def test_a_proof_that_fails_for_want_of_what_a_rule_dropped_says_how_to_keep_it(tmp_path):
+def test_what_a_rule_dropped_comes_back_where_the_proof_fails_for_want_of_it(tmp_path):
     # Where it is packed, nothing asks for it: the model looks around, and finds this project there.
     write_module(
         tmp_path,
@@ -261,13 +261,9 @@ def test_a_proof_that_fails_for_want_of_what_a_rule_dropped_says_how_to_keep_it(
     )
     dump(tmp_path, "guess.Guess()", "model.pkl")
     (tmp_path / "x.json").write_text('{"x": 1}')
-    options = {"samples": tmp_path / "x.json", "lock": True}
-    with pytest.raises(ModelFailed) as caught:
-        packed(tmp_path / "model.pkl", tmp_path / "out", **options)
-    assert "`hypothesis` was left out (a test tool" in caught.value.hint
-    assert "`--keep hypothesis`" in caught.value.hint
-    result = packed(tmp_path / "model.pkl", tmp_path / "out", asked=Asked(keep=("hypothesis",)), **options)
+    result = packed(tmp_path / "model.pkl", tmp_path / "out", samples=tmp_path / "x.json", lock=True)
     assert result.proven
+    assert result.mended == ("hypothesis",)
 
 
 @pytest.mark.network

@@ -15,7 +15,7 @@ DIFFERS = MethodReplay("score", False, (Problem("$[3]", "5.0", "6.0", "answer.di
 
 
 def packed_with(version):
-    return SimpleNamespace(description=SimpleNamespace(python=version))
+    return SimpleNamespace(description=SimpleNamespace(python=version, implementation="CPython"))
 
 
 def test_the_interpreter_of_this_process_where_the_version_is_the_same():
@@ -23,11 +23,17 @@ def test_the_interpreter_of_this_process_where_the_version_is_the_same():
 
 
 def test_an_interpreter_of_another_version_from_the_path(tmp_path, monkeypatch):
-    program = tmp_path / "python2.1"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    shim = write_program(tmp_path / "shims" / "python2.1", "echo 'version 2.1 is not installed' >&2; exit 127")
+    program = write_program(tmp_path / "bin" / "python2.1", """echo '["2.1.3", "cpython", "linux-x86_64"]'""")
+    monkeypatch.setenv("PATH", f"{shim.parent}:{program.parent}")
     assert interpreter_for(packed_with("2.1")) == program
+
+
+def write_program(path, script):
+    path.parent.mkdir()
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
 
 
 def test_no_interpreter_of_that_version():
@@ -35,6 +41,7 @@ def test_no_interpreter_of_that_version():
         interpreter_for(packed_with("2.1"))
     assert raised.value.code == "python.missing"
     assert "--python" in raised.value.hint
+    assert f"found cpython {SERIES}." in raised.value.hint
 
 
 def test_agreement_is_no_error():

@@ -45,6 +45,8 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Run the code of an envelope that was not sealed by you on this machine.")
 ]
 
+AllowNetwork = Annotated[bool, typer.Option("--allow-network", help="Let the model use the network in the clean room.")]
+
 TargetName = Annotated[
     str, typer.Option("--target", metavar="TARGET", help="What to make: service, or a folder of your own.")
 ]

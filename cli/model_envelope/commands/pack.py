@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from model_envelope.commands.options import Json, numbers, pairs
+from model_envelope.commands.options import AllowNetwork, Json, numbers, pairs
 from model_envelope.commands.output import Line, Misuse, command
 from model_envelope.workflows import pack as workflow
 
@@ -86,6 +86,10 @@ def pack(
     ] = None,
     no_lock: Annotated[bool, typer.Option("--no-lock", help="Leave the lock to a later `envelope lock`.")] = False,
     no_proof: Annotated[bool, typer.Option("--no-proof", help="Do not replay the samples in a clean room.")] = False,
+    minimal: Annotated[
+        bool, typer.Option("--minimal", help="Leave out direct needs without which the clean room gives the answers.")
+    ] = False,
+    allow_network: AllowNetwork = False,
     with_diff: Annotated[
         bool,
         typer.Option("--with-diff", help="Keep what git has not committed beside the envelope, not only its digest."),
@@ -105,8 +109,9 @@ def pack(
     """Seal a pickled model with everything that it needs.
 
     Finds the signature, the packages and the local code by loading the model in a child process and asking it the
-    samples; locks the packages, proves them in a clean room, and prints the path of the sealed envelope. Nothing
-    appears unless everything went well. With `--no-lock` and `--no-proof` nothing needs a network.
+    samples; locks the packages, proves them in a clean room, and prints the path of the sealed envelope. What the clean
+    room lacks, and is installed here, is added. Nothing appears unless everything went well. With `--no-lock` and
+    `--no-proof` nothing needs a network.
 
     `keep`, `drop`, `replace`, `modules` and `code-limit` may also stand in [tool.envelope] of the project's
     pyproject.toml; `envelope dependencies` says what came of it.
@@ -134,6 +139,8 @@ def pack(
             keep_samples=not no_samples,
             lock=not no_lock,
             prove=not no_proof,
+            minimal=minimal,
+            network=allow_network,
             with_diff=with_diff,
             aim=workflow.Aim.read(platform or (), python_version),
             limits=workflow.read_limits(time_limit, memory_limit),

@@ -33,6 +33,7 @@ VERBS = {
     "lock": Verb("Single steps", "Lock the packages of an envelope, as a new envelope."),
     "render": Verb("Single steps", "Write the folder that an image is built from."),
     "doctor": Verb("This machine", "Say what is here, and how to get what is missing."),
+    "cache": Verb("This machine", "List the clean rooms that are kept, and remove some."),
 }
 
 ABOUT = "Seal a trained model with everything that it needs, prove it, and ship it."

@@ -3,7 +3,7 @@ from typing import Annotated
 
 import typer
 
-from model_envelope.commands.options import EnvelopeArgument, Json, Python, Trust
+from model_envelope.commands.options import AllowNetwork, EnvelopeArgument, Json, Python, Trust
 from model_envelope.commands.output import Line, command
 from model_envelope.workflows import verify as workflow
 
@@ -16,6 +16,7 @@ def verify(
     clean: Annotated[
         bool, typer.Option("--clean", help="Replay the samples in an environment made from the lock alone.")
     ] = False,
+    allow_network: AllowNetwork = False,
     trust: Trust = False,
     python: Python = None,
     json: Json = False,
@@ -26,7 +27,15 @@ def verify(
     envelope does not hold.
     """
     with command("verify", json=json) as out:
-        result = workflow.verify(envelope, samples=samples, clean=clean, trust=trust, python=python, report=out.report)
+        result = workflow.verify(
+            envelope,
+            samples=samples,
+            clean=clean,
+            trust=trust,
+            python=python,
+            network=allow_network,
+            report=out.report,
+        )
         out.finish(result, text=_text, no=result.objection())
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import sysconfig
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from model_envelope.foundation import process
-from model_envelope.foundation.errors import ToolFailed
+from model_envelope.foundation.errors import ToolFailed, ToolMissing
 
 _ASK = (
     "import sys, sysconfig, json; print(json.dumps(["
@@ -68,6 +70,41 @@ def describe(python: Path) -> Interpreter:
             hint="name an interpreter: `--python /path/to/environment/bin/python`",
         ) from None
     return Interpreter(python, version, implementation, platform)
+
+
+def find_series(series: str, implementation: str = "cpython") -> Path:
+    """Find an interpreter of a version such as ``3.11``: the one that runs this tool, or one on PATH that answers.
+
+    Raises :class:`ToolMissing` (``python.missing``), which says which versions are here.
+    """
+    own = describe(Path(sys.executable))
+    if (own.series, own.implementation) == (series, implementation.lower()):
+        return own.python
+    here = {f"{own.implementation} {own.version}"}
+    for candidate in _on_path(f"python{series}", "python3", "python", f"pypy{series}"):
+        try:
+            found = describe(candidate)
+        except (ToolFailed, ToolMissing):
+            # What version managers put on PATH for a version that is not installed.
+            continue
+        if (found.series, found.implementation) == (series, implementation.lower()):
+            return found.python
+        here.add(f"{found.implementation} {found.version}")
+    raise ToolMissing(
+        f"the envelope was packed with Python {series}, and no `python{series}` is here that answers",
+        code="python.missing",
+        hint=f"found {', '.join(sorted(here))}; install Python {series} (`uv python install {series}` does it, or the "
+        "packages of the system), or name one with `--python`",
+    )
+
+
+def _on_path(*names: str) -> Iterator[Path]:
+    """Give all programs of these names on PATH, not only the first of each."""
+    folders = [Path(folder) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if folder]
+    for name in names:
+        for folder in dict.fromkeys(folders):
+            if (path := folder / name).is_file() and os.access(path, os.X_OK):
+                yield path.absolute()
 
 
 _ASK_FACTS = (

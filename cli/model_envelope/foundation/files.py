@@ -59,15 +59,33 @@ def remove_tree(folder: Path) -> None:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold an advisory lock on a file (made where it is not there) against other processes of this tool."""
+def exclusive(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold an advisory lock on a file (made where it is not there) against other processes of this tool.
+
+    Gives whether it is held, which without ``wait`` may not be. Who holds it may remove the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(file, fcntl.LOCK_UN)
+    while True:
+        with path.open("a+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            if not _is_still_there(file.fileno(), path):
+                continue
+            try:
+                yield True
+            finally:
+                fcntl.flock(file, fcntl.LOCK_UN)
+            return
+
+
+def _is_still_there(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def human_size(size: float) -> str:

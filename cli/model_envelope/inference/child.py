@@ -32,6 +32,7 @@ from model_envelope.runtime.errors import (
     ModelFailed,
 )
 from model_envelope.runtime.loading import load_pickle, summary
+from model_envelope.runtime.machine import Machine
 from model_envelope.runtime.predicting import method_of
 from model_envelope.runtime.replay import claim_stdout
 
@@ -104,6 +105,7 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
         "modules": {name: getattr(sys.modules[name], "__file__", None) for name in sorted(set(sys.modules) - before)},
         "preloaded": sorted({name.partition(".")[0] for name in before} - sys.stdlib_module_names),
         "flavors": sorted(flavors(methods)),
+        "machine": Machine.of_this_process().to_document(),
     }
 
 

@@ -225,33 +225,10 @@ async def _awaited(answer: Any) -> Any:
 
 def tolerance_of(kind: s.Type) -> s.Tolerance:
     """Choose the tolerance class of an answer: exact, or close where floating point is in it."""
-    dtypes = set(_dtypes(kind))
+    dtypes = set(s.dtypes(kind))
     if dtypes & {"float16", "float32"}:
         return NARROW
     return CLOSE if dtypes & {"float64"} or "any" in dtypes else s.Tolerance()
-
-
-def _dtypes(kind: s.Type) -> list[str]:
-    match kind:
-        case s.Scalar() | s.Tensor():
-            return [kind.dtype]
-        case s.List() | s.Set():
-            return _dtypes(kind.item)
-        case s.Tuple():
-            return [dtype for item in kind.items for dtype in _dtypes(item)]
-        case s.Map():
-            return _dtypes(kind.key) + _dtypes(kind.value)
-        case s.Record():
-            return [dtype for field in kind.fields for dtype in _dtypes(field.type)]
-        case s.Union():
-            return [dtype for option in kind.options for dtype in _dtypes(option)]
-        case s.Table():
-            return [dtype for column in kind.columns for dtype in _dtypes(column.type)]
-        case s.Series():
-            return _dtypes(kind.item)
-        case s.Any():
-            return ["any"]
-    return []
 
 
 def encoded(kind: s.Type, answer: Any, definitions: Mapping[str, s.Type] | None = None) -> Any:

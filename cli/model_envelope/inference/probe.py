@@ -19,6 +19,7 @@ from model_envelope.inference.reader import JSON, PICKLES, READERS
 from model_envelope.inference.tracing import Traced
 from model_envelope.runtime import signature_document
 from model_envelope.runtime.errors import ModelFailed, from_document
+from model_envelope.runtime.machine import Machine
 from model_envelope.runtime.signature import Signature
 
 CARRIED = ("runtime", "inference")
@@ -105,6 +106,8 @@ class Found:
     flavors: tuple[str, ...]
     notes: tuple[str, ...] = ()
     """What was looked at in part only, and why."""
+    machine: Machine | None = None
+    """What the samples were answered on."""
 
 
 def probe(question: Question, *, python: Path, scratch: Path, limits: Limits = USUAL) -> Found:
@@ -172,6 +175,7 @@ def probe(question: Question, *, python: Path, scratch: Path, limits: Limits = U
         seconds=seconds,
         flavors=tuple(document["flavors"]),
         notes=tuple(document["notes"]),
+        machine=Machine.from_document(document["machine"]),
     )
 
 

@@ -347,3 +347,27 @@ class Signature:
 def with_nullable(kind: Type, nullable: bool = True) -> Type:
     """Give the same type that admits null (or does not)."""
     return kind if kind.nullable == nullable else replace(kind, nullable=nullable)
+
+
+def dtypes(kind: Type) -> list[str]:
+    """List the dtypes of the numbers and texts in a type; ``any`` where anything may be there."""
+    match kind:
+        case Scalar() | Tensor():
+            return [kind.dtype]
+        case List() | Set():
+            return dtypes(kind.item)
+        case Tuple():
+            return [dtype for item in kind.items for dtype in dtypes(item)]
+        case Map():
+            return dtypes(kind.key) + dtypes(kind.value)
+        case Record():
+            return [dtype for item in kind.fields for dtype in dtypes(item.type)]
+        case Union():
+            return [dtype for option in kind.options for dtype in dtypes(option)]
+        case Table():
+            return [dtype for column in kind.columns for dtype in dtypes(column.type)]
+        case Series():
+            return dtypes(kind.item)
+        case Any():
+            return ["any"]
+    return []

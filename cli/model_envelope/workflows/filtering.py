@@ -9,7 +9,7 @@ from pathlib import Path
 from model_envelope.dependencies.graph import Package, closure, packages
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.needs import Dropped, Needs
-from model_envelope.dependencies.rooms import clean_room
+from model_envelope.dependencies.rooms import clean_room, installed_in
 from model_envelope.dependencies.system_libraries import lacking_library
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Note, Report
@@ -47,8 +47,7 @@ def locked_packages(lock: Lock, needs: Needs, installed: Installed, *, room_of: 
 
 def room_packages(lock: Lock, python: Path) -> Installed:
     """Give what is installed in the clean room of a lock and an interpreter."""
-    folder = clean_room(lock, python=python).folder
-    return Installed.read([str(path) for path in sorted(folder.glob("environment/lib/*/site-packages"))])
+    return installed_in(clean_room(lock, python=python, check=False).folder)
 
 
 def advise(error: EnvelopeError, needs: Needs, installed: Installed) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,11 @@ from model_envelope.dependencies.asked_modules import CodeSettings, read_code_se
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.local_code import project_folders
-from model_envelope.dependencies.needs import Dropped, Kept, Needs, Seen, find_needs
+from model_envelope.dependencies.needs import Dropped, Kept, Needs, Seen, Tried, find_needs
 from model_envelope.dependencies.own_rules import Asked, Wish, idle, read_wishes, with_shipped
 from model_envelope.dependencies.resolvers import LockRequest, choose
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.files import remove_tree, scratch_folder
-from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.foundation.sizes import read_size
 from model_envelope.inference.probe import (
@@ -45,7 +44,7 @@ from model_envelope.store.sealing import seal
 from model_envelope.workflows.filtering import advise, filter_lock, locked_packages, needed_packages, room_packages
 from model_envelope.workflows.locking import Aim, Goal, solve, write_lock
 from model_envelope.workflows.provenance import describe_packing
-from model_envelope.workflows.replaying import prove_draft
+from model_envelope.workflows.proving import Locked, Proven, Proving
 from model_envelope.workflows.settling import Settling
 from model_envelope.workflows.system import note_libraries
 from model_envelope.workflows.wheels import take_along
@@ -80,6 +79,20 @@ class PackResult:
     local: tuple[str, ...]
     locked: bool
     proven: bool
+    mended: tuple[str, ...] = ()
+    """What the clean room lacked, and was added from the packing environment."""
+    exposed: str = ""
+    """Why the clean room was not taken off the network, where it was not."""
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What was found that the model needs, and how to find it again after further trials."""
+
+    needs: Needs
+    installed: Installed
+    find: Callable[[Tried], Needs]
+    tried: Tried
 
 
 def pack(
@@ -99,6 +112,8 @@ def pack(
     keep_samples: bool = True,
     lock: bool = True,
     prove: bool = True,
+    minimal: bool = False,
+    network: bool = False,
     with_diff: bool = False,
     aim: Aim | None = None,
     limits: Limits = USUAL,
@@ -116,13 +131,17 @@ def pack(
     what git has not committed there beside the envelope; else only its digest is noted. ``aim`` is what the lock is for
     (default: this machine and the model's Python). ``limits`` hold for loading and asking the model.
 
+    ``minimal`` takes away the direct needs without which the model answers the same in a clean room, and ``network``
+    lets the model use the network there.
+
     Nothing appears in ``into`` unless everything went well. A proof needs a lock: without one it is left out, and so it
-    is where the lock is for another platform or a Python that is not here; both are reported.
+    is where the lock is for another platform or a Python that is not here; both are reported. What the clean room
+    lacks, and is installed here, is added and reported.
 
     Raises :class:`EnvelopeError` of many kinds: whatever is wrong with the model, samples, names or lock.
     """
     label = label or Label()
-    checked = _check(model, label, rows)
+    checked = _check(model, label, rows, unproven=minimal and not (lock and prove))
     asked, projects = asked or Asked(), [project or model.absolute().parent, Path.cwd()]
     wishes = read_wishes(asked, projects)
     settings = read_code_settings(modules, code_limit, projects, spelled=asked.spelled)
@@ -147,12 +166,10 @@ def pack(
         )
         found = probe(question, python=interpreter, scratch=scratch, limits=limits)
         report(Done("probe", f"Loaded a {plain_name(found.model_class)}; {_and(found.methods)} answered the samples"))
-        for note in found.notes:
-            report(Note(note))
+        _note(found.notes, report)
         report(Started("needs", "Finding what it needs"))
-        needs, installed = _needs(scan, question, found, wishes, main, settings, interpreter, limits, scratch, report)
-        for note in idle(wishes, installed):
-            report(Note(note))
+        sought = _needs(scan, question, found, wishes, main, settings, interpreter, limits, scratch, report)
+        needs, installed = sought.needs, sought.installed
         capture.capture(
             needs.local,
             draft.folder / "code",
@@ -164,11 +181,12 @@ def pack(
         report(Done("needs", _needs_text(needs)))
         goal = Goal.of(aim or Aim(), interpreter)
         _write(draft, model, scan, found, needs, installed, checked, main, goal)
-        resolver, proven = None, lock and prove and not goal.unprovable
+        resolver, proof, proven = None, None, lock and prove and not goal.unprovable
         if lock:
-            resolver, locked, needs = _lock(draft, needs, installed, goal, report)
-            if prove:
-                _prove(draft, locked, goal, needs, installed, report)
+            held, proof = _lock_and_prove(
+                draft, sought, found, wishes, goal, report, prove=prove, minimal=minimal, network=network
+            )
+            resolver, locked, needs = held.resolver, held.lock, held.needs
             inside = locked_packages(locked, needs, installed, room_of=goal.interpreter if proven else None)
             place = room_packages(locked, goal.interpreter) if proven else installed
             note_libraries(draft, locked, place, report, room=proven)
@@ -188,6 +206,8 @@ def pack(
             packages=inside,
             resolver=resolver,
             proven=proven,
+            proof=proof.document if proof else None,
+            machine=found.machine,
             with_diff=with_diff,
         )
         witness.write_difference(draft)
@@ -212,6 +232,8 @@ def pack(
         local=tuple(item.name for item in needs.local),
         locked=lock,
         proven=proven,
+        mended=proof.mended if proof else (),
+        exposed=proof.exposed if proof else "",
     )
 
 
@@ -221,8 +243,14 @@ def read_limits(seconds: float, memory: str | int | None) -> Limits:
     return Limits(seconds, size)
 
 
-def _check(model: Path, label: Label, rows: int) -> Label:
-    """Refuse what can be refused before anything is run."""
+def _check(model: Path, label: Label, rows: int, *, unproven: bool) -> Label:
+    """Refuse what can be refused before anything is run; ``unproven`` is what should be minimal without a proof."""
+    if unproven:
+        raise InvalidInput(
+            "what can be taken away is found by trying in clean rooms, and neither lock nor proof may be left out",
+            code="minimal.no-proof",
+            hint="leave `--no-lock` and `--no-proof` out, or `--minimal`",
+        )
     if rows < 1:
         raise InvalidInput(
             f"{rows} sample rows cannot be kept, expected 1 or more",
@@ -280,7 +308,7 @@ def _needs(
     limits: Limits,
     scratch: Path,
     report: Report,
-) -> tuple[Needs, Installed]:
+) -> _Search:
     """Find what the model needs, by evidence and, where that leaves doubts, by trying."""
     installed = Installed.read(found.interpreter.path)
     loaded, roots = archives.unpack(
@@ -307,6 +335,7 @@ def _needs(
         main=main,
     )
     needs = find()
+    tried: Tried | None = None
     if needs.doubts:
         report(Started("needs", f"Trying without {_and(doubt.name for doubt in needs.doubts)}"))
         attempt = partial(
@@ -314,7 +343,8 @@ def _needs(
         )
         tried = Settling(installed, attempt).settle(needs, report)
         needs = find(tried=tried) if tried else needs
-    return needs, installed
+    _note(idle(wishes, installed), report)
+    return _Search(needs, installed, lambda tried: find(tried=tried), tried or Tried())
 
 
 def _write(
@@ -363,7 +393,8 @@ def _as_authored(document: Any) -> Any:
     return plain_name(document) if isinstance(document, str) else document
 
 
-def _lock(draft: Draft, needs: Needs, installed: Installed, goal: Goal, report: Report) -> tuple[str, Lock, Needs]:
+def _lock(draft: Draft, needs: Needs, installed: Installed, goal: Goal, report: Report) -> Locked:
+    draft.write("env/requirements.in", needs.requirements)
     resolver = choose()
     index = IndexSettings.from_environment()
     wheels = take_along(draft, needs, installed, index=index, report=report)
@@ -384,19 +415,31 @@ def _lock(draft: Draft, needs: Needs, installed: Installed, goal: Goal, report: 
     locked, gone = filter_lock(found, needs.left_out, report)
     write_lock(draft, locked, goal, report)
     report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes{goal.beyond()} ({resolver.name})"))
-    return resolver.name, locked, needs.locked(locked.versions(), gone)
+    return Locked(needs.locked(locked.versions(), gone), locked, resolver.name)
 
 
-def _prove(draft: Draft, lock: Lock, goal: Goal, needs: Needs, installed: Installed, report: Report) -> None:
-    if goal.unprovable:
+def _lock_and_prove(
+    draft: Draft,
+    sought: _Search,
+    found: Found,
+    wishes: Sequence[Wish],
+    goal: Goal,
+    report: Report,
+    *,
+    prove: bool,
+    minimal: bool,
+    network: bool,
+) -> tuple[Locked, Proven | None]:
+    anew = partial(_lock, draft, installed=sought.installed, goal=goal, report=report)
+    locked = anew(sought.needs)
+    if prove and goal.unprovable:
         report(Note(f"not proven: {goal.unprovable}"))
-        return
-    try:
-        replays = prove_draft(draft, lock, python=goal.interpreter, report=report)
-    except EnvelopeError as error:
-        advise(error, needs, installed)
-        raise
-    report(Done("prove", f"Proven in a clean room: {_and(replay.method for replay in replays)} answer as here"))
+    if not prove or goal.unprovable:
+        return locked, None
+    wanted = {wish.name for wish in wishes if wish.action == "keep"}
+    proving = Proving(draft, sought.installed, goal.interpreter, sought.find, anew, found.machine, wanted, network)
+    proven = proving.settle(locked, sought.tried, report, minimal=minimal)
+    return proven.locked, proven
 
 
 def find_main(names: Sequence[str], folders: Sequence[Path], first: Sequence[Sequence[Path]] = ()) -> Path:
@@ -446,6 +489,11 @@ def _defined(path: Path) -> set[str]:
 def _and(words: Any) -> str:
     listed = [f"`{word}`" for word in words]
     return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
+
+
+def _note(notes: Sequence[str], report: Report) -> None:
+    for note in notes:
+        report(Note(note))
 
 
 def _needs_text(needs: Needs) -> str:

@@ -22,6 +22,7 @@ from model_envelope.dependencies.needs import Needs
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.secrets import scrub, scrub_all, secret_values
 from model_envelope.runtime.errors import InvalidEnvelope
+from model_envelope.runtime.machine import Machine
 from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.store.draft import Draft
 from model_envelope.store.ledger import author, read_ledger
@@ -53,14 +54,17 @@ def describe_packing(
     packages: Sequence[Package],
     resolver: str | None,
     proven: bool,
+    proof: Mapping[str, Any] | None = None,
+    machine: Machine | None = None,
     with_diff: bool = False,
 ) -> Witness:
     """Describe one packing.
 
     ``folder`` is where the model came from, ``interpreter`` the Python of the packing environment and ``installed`` all
-    of that, ``packages`` what the model needs of it, all that comes along included. ``with_diff`` takes along what is
-    not committed; else only its digest is noted. Secrets of this machine's variables, of addresses and of pip's
-    settings are taken out of all that is said about the surroundings.
+    of that, ``packages`` what the model needs of it, all that comes along included. ``proof`` is what is to be known of
+    the replay in a clean room, and ``machine`` what the samples were answered on. ``with_diff`` takes along what is not
+    committed; else only its digest is noted. Secrets of this machine's variables, of addresses and of pip's settings
+    are taken out of all that is said about the surroundings.
     """
     secrets = _secrets()
     facts = facts_of(interpreter)
@@ -74,7 +78,12 @@ def describe_packing(
         "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "author": author(),
         "tool": {"name": "model-envelope", "version": __version__},
-        "machine": {"system": platform.system(), "release": platform.release(), "architecture": platform.machine()},
+        "machine": {
+            "system": platform.system(),
+            "release": platform.release(),
+            "architecture": platform.machine(),
+            **(machine.to_document() if machine else {}),
+        },
         "python": scrub_all(facts.to_document(), secrets),
         "git": scrub_all(git, secrets),
         "job": scrub_all(job_identity(), secrets),
@@ -88,6 +97,7 @@ def describe_packing(
         "local": [item.name for item in needs.local],
         "resolver": resolver,
         "proven": proven,
+        **({"proof": scrub_all(proof, secrets)} if proof else {}),
     }
     return Witness(document, difference)
 

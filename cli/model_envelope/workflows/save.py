@@ -29,6 +29,8 @@ def save_model(
     hyperparameters: Mapping[str, Any] | None = None,
     lock: bool = True,
     prove: bool = True,
+    minimal: bool = False,
+    allow_network: bool = False,
     keep: Sequence[str] = (),
     drop: Sequence[str] = (),
     replace: Mapping[str, str] | None = None,
@@ -47,6 +49,8 @@ def save_model(
     ``query_function`` names the method or methods that answer. ``api_input`` are sample inputs, or a dict of them keyed
     by parameter; ``api_output`` are the model's answers to them, compared where they are given. ``lock=False`` leaves
     the lock to a later ``envelope lock``, in CI for instance; ``prove=False`` leaves out the replay in a clean room.
+    ``minimal`` leaves out the direct needs without which the model answers the same there, and ``allow_network`` lets
+    the model use the network there.
     ``keep`` and ``drop`` name packages, ``replace`` maps packages to those that take their place, with a version where
     it matters (``{"xgboost": "xgboost-cpu==3.0.2"}``): they win over ``[tool.envelope]`` of the pyproject.toml that is
     nearest to the script or the current folder. ``modules`` names local modules, or modules of installed packages, that
@@ -80,6 +84,8 @@ def save_model(
             code_limit=code_limit,
             lock=lock,
             prove=prove,
+            minimal=minimal,
+            network=allow_network,
             with_diff=with_diff,
             limits=read_limits(time_limit, memory_limit),
             into=Path(into),

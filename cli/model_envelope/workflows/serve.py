@@ -138,7 +138,9 @@ def _in_process(
 
             lock, interpreter = Lock.parse(merged_lock(files, target)), interpreter_for(files)
             with fitting(files, Platform.of(describe(interpreter).platform), report):
-                room = clean_room(lock, python=interpreter, report=report, index=index_with(files.path))
+                room = clean_room(
+                    lock, python=interpreter, report=report, index=index_with(files.path), belongs_to=files.path.name
+                )
             command, variables = room.command(*words), room.environment()
         else:
             command, variables = (str(python), *words), process.environment()

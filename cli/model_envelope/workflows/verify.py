@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model_envelope.foundation.errors import Answered, InvalidInput, ToolMissing
-from model_envelope.foundation.progress import Done, Report, Started, silent
+from model_envelope.dependencies.interpreter import describe, find_series
+from model_envelope.foundation.errors import Answered, InvalidInput
+from model_envelope.foundation.platforms import Platform
+from model_envelope.foundation.progress import Done, Note, Report, Started, silent
+from model_envelope.foundation.pylock import read_lock
 from model_envelope.runtime import manifest
 from model_envelope.runtime.errors import EnvelopeError, Problem
+from model_envelope.runtime.machine import Machine
 from model_envelope.runtime.reading import EnvelopeFiles, read_envelope
 from model_envelope.runtime.replay import MethodReplay
 from model_envelope.store import trust as store_trust
 from model_envelope.store.ledger import read_ledger
-from model_envelope.workflows.replaying import disagreement, replay_with
+from model_envelope.workflows.fitting import check_python, fitting
+from model_envelope.workflows.provenance import read_provenance
+from model_envelope.workflows.replaying import Replayed, disagreement, replay_in_room, replay_with
 
 
 @dataclass(frozen=True)
 class VerifyResult:
     """How an envelope differs from what was sealed.
 
-    ``here`` and ``clean`` hold how each method answered its samples, and nothing where that was not asked for.
+    ``here`` and ``clean`` hold how each method answered its samples, and nothing where that was not asked for. Answers
+    that differ in their last bits alone agree where the machine is another one (``rounded``), and ``exposed`` says why
+    the network was not out of reach in the clean room, where it was not. ``apart`` says how the machine is another one
+    than the samples were sealed on.
     """
 
     path: Path
@@ -33,6 +41,8 @@ class VerifyResult:
     changed: tuple[str, ...]
     here: tuple[MethodReplay, ...] = ()
     clean: tuple[MethodReplay, ...] = ()
+    exposed: str = ""
+    apart: tuple[str, ...] = ()
 
     def objection(self) -> EnvelopeError | None:
         """Give the error that says how the envelope does not hold, or None where it does."""
@@ -50,7 +60,9 @@ class VerifyResult:
                 hint="get it again from where it was sealed; tags and metrics are added with `envelope tag` and "
                 "`envelope metric`, nothing else in an envelope can change",
             )
-        return disagreement(self.here, "here") or disagreement(self.clean, "in the clean room")
+        return disagreement(self.here, "here", apart=self.apart) or disagreement(
+            self.clean, "in the clean room", apart=self.apart
+        )
 
 
 def verify(
@@ -60,13 +72,14 @@ def verify(
     clean: bool = False,
     trust: bool = False,
     python: Path | None = None,
+    network: bool = False,
     report: Report = silent,
 ) -> VerifyResult:
     """Hold every file against the manifest; then replay the samples where that is asked for.
 
-    ``samples`` replays in ``python`` (default: this interpreter), ``clean`` in an environment made from the lock alone.
-    Both run the model's code, so the envelope must have been sealed by this user here, or be trusted explicitly. With a
-    file that differs nothing is run.
+    ``samples`` replays in ``python`` (default: this interpreter), ``clean`` in an environment made from the lock alone,
+    where the model has no network unless ``network`` is said. Both run the model's code, so the envelope must have been
+    sealed by this user here, or be trusted explicitly. With a file that differs nothing is run.
 
     Raises ``InvalidEnvelope`` where the folder is none, ``Answered`` where the two forms of its lock do not say the
     same, ``Refused`` where the envelope is not trusted.
@@ -87,31 +100,33 @@ def verify(
     result = _result(files.path, manifest.Differences((), (), ()))
     report(Done("files", f"{result.files} files are as sealed"))
     if files.lock.is_file():
-        from model_envelope.foundation.pylock import read_lock
-
         read_lock(files.path)
-    here: tuple[MethodReplay, ...] = ()
-    fresh: tuple[MethodReplay, ...] = ()
     if samples or clean:
         store_trust.require(files, trusted=trust)
+    sealed_on = Machine.from_document(read_provenance(files).get("machine", {})) if samples or clean else None
     if samples:
         interpreter = python or Path(sys.executable)
         report(Started("samples", "Replaying the samples here"))
-        here = replay_with(lambda *words: [interpreter, *words], files, isolated=False)
-        report(Done("samples", _count(here)))
+        asked = replay_with(lambda *words: [interpreter, *words], files, isolated=False)
+        replayed = _judged(asked, sealed_on, report)
+        report(Done("samples", _count(replayed.replays)))
+        result = replace(result, here=replayed.replays, apart=replayed.apart)
     if clean:
-        fresh = _clean(files, python, report)
-    return VerifyResult(**{**vars(result), "here": here, "clean": fresh})
+        replayed = _judged(_clean(files, python, network, report), sealed_on, report)
+        report(Done("clean", f"{_count(replayed.replays)} in the clean room"))
+        result = replace(result, clean=replayed.replays, exposed=replayed.exposed, apart=replayed.apart)
+    return result
 
 
-def _clean(files: EnvelopeFiles, python: Path | None, report: Report) -> tuple[MethodReplay, ...]:
-    from model_envelope.dependencies.interpreter import describe
-    from model_envelope.dependencies.rooms import clean_room
-    from model_envelope.foundation.platforms import Platform
-    from model_envelope.foundation.pylock import read_lock
-    from model_envelope.workflows.fitting import check_python, fitting
-    from model_envelope.workflows.wheels import index_with
+def _judged(replayed: Replayed, sealed_on: Machine | None, report: Report) -> Replayed:
+    """Let last bits pass where the machine is another one; that is reported."""
+    judged = replayed.judged(sealed_on)
+    for remark in judged.remarks():
+        report(Note(remark))
+    return judged
 
+
+def _clean(files: EnvelopeFiles, python: Path | None, network: bool, report: Report) -> Replayed:
     if not files.lock.is_file():
         raise InvalidInput(
             f"{files.path} has no lock, so no clean room can be made for it",
@@ -121,29 +136,17 @@ def _clean(files: EnvelopeFiles, python: Path | None, report: Report) -> tuple[M
     interpreter = python or interpreter_for(files)
     check_python(files, interpreter)
     with fitting(files, Platform.of(describe(interpreter).platform), report):
-        room = clean_room(read_lock(files.path), python=interpreter, report=report, index=index_with(files.path))
-    report(Started("clean", "Replaying the samples in the clean room"))
-    replays = replay_with(room.command, files, env=room.environment())
-    report(Done("clean", f"{_count(replays)} in the clean room"))
-    return replays
+        return replay_in_room(
+            read_lock(files.path), files, python=interpreter, network=network, name=files.path.name, report=report
+        )
 
 
 def interpreter_for(files: EnvelopeFiles) -> Path:
     """Find an interpreter of the version that the envelope is for: this one, or one on PATH.
 
-    Raises :class:`ToolMissing`.
+    Raises :class:`ToolMissing` (``python.missing``), which names those that are here.
     """
-    wanted = files.description.python
-    if wanted == f"{sys.version_info.major}.{sys.version_info.minor}":
-        return Path(sys.executable)
-    found = shutil.which(f"python{wanted}")
-    if found is None:
-        raise ToolMissing(
-            f"the envelope is for Python {wanted}, and there is no `python{wanted}` here",
-            code="python.missing",
-            hint=f"install Python {wanted}, or name one with `--python`",
-        )
-    return Path(found)
+    return find_series(files.description.python, files.description.implementation)
 
 
 def _result(path: Path, different: manifest.Differences) -> VerifyResult:
