@@ -37,7 +37,7 @@ def write_program(path, script):
 
 
 def test_no_interpreter_of_that_version():
-    with pytest.raises(ToolMissing, match=r"for Python 2\.1") as raised:
+    with pytest.raises(ToolMissing, match=r"Python 2\.1") as raised:
         interpreter_for(packed_with("2.1"))
     assert raised.value.code == "python.missing"
     assert "--python" in raised.value.hint
