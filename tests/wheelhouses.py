@@ -36,6 +36,7 @@ class Wheelhouse:
         *,
         requires: Sequence[str] = (),
         extras: Sequence[str] = (),
+        python: str = "",
         tag: str = "py3-none-any",
     ) -> str:
         """Build a wheel and give its hash as a lock writes it."""
@@ -43,6 +44,7 @@ class Wheelhouse:
         info = f"{stem}-{version}.dist-info"
         metadata = "".join(f"Requires-Dist: {line}\n" for line in requires)
         metadata += "".join(f"Provides-Extra: {extra}\n" for extra in extras)
+        metadata += f"Requires-Python: {python}\n" if python else ""
         files = {
             f"{stem}.py": f"VERSION = {version!r}\n",
             f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{metadata}",
@@ -73,7 +75,7 @@ class SimpleIndex(Wheelhouse):
     """An index as pip and uv ask it (PEP 503), over HTTP on this machine, and how it may fail.
 
     ``delay`` are seconds before each answer, ``status`` what it answers instead of a page or a file where that is not
-    200, ``cut`` ends each file half way, ``wrong_hashes`` lists other hashes than the files have.
+    200, ``cut`` ends each file after a few bytes, ``wrong_hashes`` lists other hashes than the files have.
     """
 
     url: str = ""
@@ -93,9 +95,14 @@ class SimpleIndex(Wheelhouse):
             if path.name.split("-")[0].replace("_", "-") == name:
                 content = path.read_bytes() + (b"?" if self.wrong_hashes else b"")
                 digest = hashlib.sha256(content).hexdigest()
-                links.append(
-                    f'<a href="../files/{urllib.parse.quote(path.name)}#sha256={digest}">{html.escape(path.name)}</a>'
-                )
+                with zipfile.ZipFile(path) as archive:
+                    about = next(
+                        archive.read(each).decode() for each in archive.namelist() if each.endswith("METADATA")
+                    )
+                python = about.partition("Requires-Python: ")[2].partition("\n")[0]
+                only = f' data-requires-python="{html.escape(python)}"' if python else ""
+                target = f"../files/{urllib.parse.quote(path.name)}#sha256={digest}"
+                links.append(f'<a href="{target}"{only}>{html.escape(path.name)}</a>')
         return "<br>".join(["<!DOCTYPE html><html><body>", *links, "</body></html>"]).encode() if links else None
 
 
@@ -115,7 +122,7 @@ def _handler(index: SimpleIndex) -> type[http.server.BaseHTTPRequestHandler]:
                 self.send_header("WWW-Authenticate" if status == 401 else "Proxy-Authenticate", 'Basic realm="index"')
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(body[: len(body) // 2] if index.cut and "files" in parts else body)
+                self.wfile.write(body[:40] if index.cut and "files" in parts else body)
 
         do_HEAD = do_GET
 

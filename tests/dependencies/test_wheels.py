@@ -111,7 +111,7 @@ def test_a_wheel_fits_what_its_tags_say(tag, fits, tmp_path):
     found = {
         name
         for name in ("linux/amd64", "linux/arm64", "macos/arm64")
-        if not unfit_tags(wheel, Platform.parse(name), "3.12")
+        if not unfit_tags(wheel.name, Platform.parse(name), "3.12")
     }
     assert found == fits
 

@@ -62,14 +62,25 @@ def make_wheel(distribution: Distribution, into: Path) -> Path:
     return path
 
 
-def unfit_tags(wheel: Path, platform: Platform, python: str) -> str:
-    """Give the tags of a wheel that fits no Python of this version on a platform; empty where it fits.
+def unfit_tags(wheel: str, platform: Platform, python: str) -> str:
+    """Give the tags of a wheel, by its name, that fits no Python of this version on a platform; empty where it fits.
 
     ``python`` is as ``3.12``. Whether a C library is new enough is not looked at.
     """
-    tags = wheel.name.removesuffix(".whl").split("-", 2)[2]
-    tags = tags.partition("-")[2] if tags.count("-") == 3 else tags
+    tags = "-".join(wheel.removesuffix(".whl").split("-")[-3:])
     return "" if any(_fits(str(tag).split("-"), platform, python) for tag in parse_tag(tags)) else tags
+
+
+def platforms_in(wheel: str) -> set[str]:
+    """Give the platforms that a wheel is for, ``linux/amd64`` or as it calls them itself; ``any`` for all."""
+    found = set()
+    for tag in wheel.removesuffix(".whl").rpartition("-")[2].split("."):
+        name = re.fullmatch(
+            r"(?P<system>(?:many)?linux|macosx|win)(?:_?\d+)*?_(?P<machine>x86_64|aarch64|arm64|amd64)", tag
+        )
+        system = name["system"].removeprefix("many") if name else ""
+        found.add(str(Platform.of(f"{system}-{name['machine']}")) if name else tag)
+    return found
 
 
 def _fits(tag: list[str], platform: Platform, python: str) -> bool:

@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from packaging.markers import Marker
 from packaging.specifiers import SpecifierSet
@@ -152,7 +152,7 @@ def _pin(package: Package) -> Pin:
     files: list[PackageWheel | PackageSdist] = [*(package.wheels or ())]
     if package.sdist:
         files.append(package.sdist)
-    pairs = [(f"{algorithm}:{digest}", file.filename) for file in files for algorithm, digest in file.hashes.items()]
+    pairs = [(f"{algorithm}:{digest}", _file_name(file)) for file in files for algorithm, digest in file.hashes.items()]
     return Pin(
         name=package.name,
         version=str(package.version or ""),
@@ -160,6 +160,10 @@ def _pin(package: Package) -> Pin:
         marker=str(package.marker or ""),
         files=tuple(pairs),
     )
+
+
+def _file_name(file: PackageWheel | PackageSdist) -> str:
+    return file.name or unquote((file.path or file.url or "").rpartition("/")[2])
 
 
 def _to_toml(document: Mapping[str, Any]) -> bytes:

@@ -130,7 +130,7 @@ def solve(resolver: Resolver, request: LockRequest, goal: Goal, target: Target |
 
 def _check_wheels(request: LockRequest, platform: Platform, python: str) -> None:
     """Refuse a platform or Python that wheels which travel in the envelope were not built for."""
-    unfit = {path.name: tags for path in request.wheels.values() if (tags := unfit_tags(path, platform, python))}
+    unfit = {path.name: tags for path in request.wheels.values() if (tags := unfit_tags(path.name, platform, python))}
     if unfit:
         raise InvalidInput(
             f"{', '.join(f'`{name}`' for name in sorted(unfit))} travels in the envelope, as no index has it, and does "

@@ -1,10 +1,10 @@
-"""What every resolver is asked and answers, and how their failures are told apart."""
+"""What every resolver is asked and answers."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -14,10 +14,8 @@ from packaging.version import InvalidVersion, Version
 
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.interpreter import describe
-from model_envelope.foundation.errors import ToolFailed, Unsolvable
 from model_envelope.foundation.lockfile import Lock, Pin
 from model_envelope.foundation.platforms import Platform
-from model_envelope.foundation.process import Finished
 
 
 @dataclass(frozen=True)
@@ -108,9 +106,9 @@ class LockRequest:
 class Resolver(Protocol):
     """Finds exact versions with hashes for a request.
 
-    Two resolvers give the same lock for the same request and index. Raises :class:`Unsolvable` where no set of versions
-    fits, :class:`ToolMissing` where its program is not here, and :class:`ToolFailed` where it fails otherwise, with
-    code ``lock.index-unreachable`` where an index does not answer.
+    Two resolvers give the same lock for the same request and index. Raises ``Unsolvable`` where no set of versions
+    fits, ``ToolMissing`` where its program is not here, and ``ToolFailed`` where it fails otherwise: all of them as
+    ``diagnosis.explain`` tells them apart.
     """
 
     @property
@@ -124,87 +122,9 @@ class Resolver(Protocol):
         """Solve a request."""
 
 
-@dataclass(frozen=True)
-class Symptoms:
-    """How one resolver's output tells what went wrong: patterns, looked for in this order."""
-
-    unreachable: Sequence[str]
-    unsolvable: Sequence[str]
-
-    def error(self, request: LockRequest, finished: Finished, name: str) -> Unsolvable | ToolFailed:
-        """Make the error for a run that failed."""
-        said = finished.stderr + finished.stdout
-        detail = request.index.redact(_without_tracebacks(finished.stderr.strip() or finished.stdout.strip()))
-        if finished.timed_out:
-            return ToolFailed(
-                f"`{name}` did not find a lock in time and was ended",
-                code="lock.timeout",
-                detail=detail,
-                hint="a slow index is the usual cause; try again, the packages seen so far are cached",
-            )
-        if any(re.search(pattern, said, re.IGNORECASE) for pattern in self.unreachable):
-            return ToolFailed(
-                "the package index cannot be reached, so nothing was locked",
-                code="lock.index-unreachable",
-                detail=detail,
-                hint="check the network and pip's settings (`pip config list`); `--no-lock` packs without a lock, "
-                "and `envelope lock` makes it later",
-            )
-        if any(re.search(pattern, said, re.IGNORECASE) for pattern in self.unsolvable):
-            return _unsolvable(request, said, detail)
-        return ToolFailed(
-            f"locking: `{name}` ended with {finished.returncode}",
-            code="lock.failed",
-            detail=detail,
-            hint="`--no-lock` packs without a lock, and `envelope lock` makes it later",
-        )
-
-
 def _is_version(text: str) -> bool:
     try:
         Version(text)
     except InvalidVersion:
         return False
     return True
-
-
-def _without_tracebacks(said: str, lines: int = 30) -> str:
-    """Give the last lines of what a program said, of a Python traceback only what was raised."""
-    kept: list[str] = []
-    inside = False
-    for line in said.splitlines():
-        if line.startswith("Traceback (most recent call last)"):
-            inside = True
-        elif line.startswith(("The above exception was", "During handling of the above")):
-            continue
-        elif not inside or not line.startswith(" "):
-            inside = inside and not line
-            if line or (kept and kept[-1]):
-                kept.append(line)
-    return "\n".join(kept[-lines:]).strip()
-
-
-def _unsolvable(request: LockRequest, said: str, detail: str) -> Unsolvable:
-    named = {canonicalize_name(word) for word in re.findall(r"[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]", said)}
-    named |= {canonicalize_name(word) for word in re.findall(r"([A-Za-z0-9][A-Za-z0-9._-]*?)(?:==|\[)", said)}
-    elsewhere = {name: origin for name, origin in sorted(request.origins.items()) if name in named}
-    if elsewhere:
-        shown = ", ".join(f"`{name}` (from {request.index.redact(origin)})" for name, origin in elsewhere.items())
-        return Unsolvable(
-            f"the environment has packages that were not installed from an index, and no index has them: {shown}",
-            code="lock.unsolvable",
-            detail=detail,
-            hint="build a wheel of it (`pip wheel --no-deps ...`) and put that on an index or in a folder that pip's "
-            "`find-links` names",
-        )
-    wanted = [name for name in request.requirement_names() if name in named] or request.requirement_names()
-    shown = ", ".join(
-        f"`{name}=={request.constraints[name]}`" if name in request.constraints else f"`{name}`" for name in wanted
-    )
-    return Unsolvable(
-        f"no set of versions satisfies the needs together with the versions of this environment: {shown}",
-        code="lock.unsolvable",
-        detail=detail,
-        hint="`pip check` in the packing environment shows versions that do not fit each other; a version that is gone "
-        "from the index has to be replaced there, and the model trained with it",
-    )

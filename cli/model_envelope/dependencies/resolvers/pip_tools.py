@@ -8,7 +8,8 @@ from pathlib import Path
 
 from model_envelope.dependencies.interpreter import describe
 from model_envelope.dependencies.programs import has_module
-from model_envelope.dependencies.resolvers.base import LockRequest, Symptoms
+from model_envelope.dependencies.resolvers.base import LockRequest
+from model_envelope.dependencies.resolvers.diagnosis import explain
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import ToolMissing
 from model_envelope.foundation.files import scratch_folder
@@ -20,24 +21,6 @@ _COMPILE = (
     "compile requirements.in --constraint constraints.txt --output-file requirements.lock --no-config "
     "--generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header --no-emit-index-url "
     "--no-emit-trusted-host --no-emit-find-links"
-)
-_SYMPTOMS = Symptoms(
-    # pip says "no matching distribution" of an index that did not answer too, so this is looked for first.
-    unreachable=(
-        r"retrying \(retry",
-        r"max retries exceeded",
-        r"connection (?:refused|reset|aborted|broken)",
-        r"name or service not known",
-        r"could not fetch url .*(?:ssl|timed out)",
-        r"read timed out",
-    ),
-    unsolvable=(
-        r"could not find a version that",
-        r"no matching distribution",
-        r"resolutionimpossible",
-        r"conflicting dependencies",
-        r"cannot install",
-    ),
 )
 
 
@@ -74,9 +57,9 @@ class PipTools:
             finished = process.run(
                 [sys.executable, "-m", "piptools", *_COMPILE.split()],
                 cwd=folder,
-                env=process.environment({**request.index.pip_environment(), "PIP_NO_COLOR": "1"}),
+                env=process.environment({**request.index.pip_environment(), "PIP_NO_COLOR": "1", "PIP_NO_INPUT": "1"}),
                 timeout=TIMEOUT,
             )
             if not finished.ok:
-                raise _SYMPTOMS.error(request, finished, "pip-tools")
+                raise explain(request, finished, self.name)
             return request.settled(Lock.parse((folder / "requirements.lock").read_bytes(), where="pip-tools' answer"))

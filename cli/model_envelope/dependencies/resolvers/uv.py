@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from model_envelope.dependencies.file_names import with_files_of_all_indexes
 from model_envelope.dependencies.interpreter import located
 from model_envelope.dependencies.programs import find_uv
-from model_envelope.dependencies.resolvers.base import LockRequest, Symptoms
+from model_envelope.dependencies.resolvers.base import LockRequest
+from model_envelope.dependencies.resolvers.diagnosis import explain
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import ToolMissing
 from model_envelope.foundation.files import scratch_folder
@@ -27,23 +28,6 @@ PLATFORMS = {
     Platform("macos", "amd64"): "x86_64-apple-darwin",
 }
 """What uv calls the platforms. 2.36 is the C library of Debian 12, which the official images of Python stand on."""
-_SYMPTOMS = Symptoms(
-    unreachable=(
-        r"error sending request",
-        r"failed to (?:fetch|connect)",
-        r"could not connect",
-        r"dns error",
-        r"operation timed out",
-        r"network connectivity is disabled",
-    ),
-    unsolvable=(
-        r"no solution found",
-        r"not found in the (?:package registry|cache|provided package locations)",
-        r"requirements are unsatisfiable",
-        r"conflicting",
-        r"no versions? of",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -82,7 +66,7 @@ class Uv:
                 timeout=TIMEOUT,
             )
             if not finished.ok:
-                raise _SYMPTOMS.error(request, finished, "uv")
+                raise explain(request, finished, self.name)
             lock = Lock.parse((folder / "requirements.lock").read_bytes(), where="uv's answer")
             return request.settled(with_files_of_all_indexes(lock, request.index))
 
