@@ -15,6 +15,7 @@ from model_envelope.dependencies.resolvers import LockRequest, choose
 from model_envelope.foundation.errors import Answered, InvalidInput
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.runtime import manifest
+from model_envelope.runtime.machine import Machine
 from model_envelope.runtime.reading import EnvelopeFiles, read_envelope, verify_manifest
 from model_envelope.store import trust as store_trust
 from model_envelope.store.draft import open_draft
@@ -22,7 +23,7 @@ from model_envelope.store.ledger import read_ledger
 from model_envelope.store.sealing import seal
 from model_envelope.workflows.filtering import filter_lock, room_packages
 from model_envelope.workflows.provenance import keep_difference, read_provenance
-from model_envelope.workflows.replaying import prove_draft
+from model_envelope.workflows.replaying import proof_document, prove_draft
 from model_envelope.workflows.system import note_libraries
 from model_envelope.workflows.verify import interpreter_for
 
@@ -45,13 +46,15 @@ def lock(
     prove: bool = True,
     trust: bool = False,
     python: Path | None = None,
+    network: bool = False,
     into: Path | None = None,
     report: Report = silent,
 ) -> LockResult:
     """Lock the requirements of an envelope to the versions of the environment that packed it, prove, and seal anew.
 
     The new envelope appears beside the old one, or in ``into``; the old one stays as it is. The proof runs the model's
-    code, so the envelope must have been sealed by this user here, or be trusted explicitly.
+    code, so the envelope must have been sealed by this user here, or be trusted explicitly; ``network`` lets the model
+    use the network there.
 
     Raises :class:`Answered` where the envelope is not what was sealed, ``Unsolvable`` where no lock can be found.
     """
@@ -86,10 +89,12 @@ def lock(
             draft.copy(name, files.path / name)
         (draft.folder / "env" / "requirements.lock").unlink(missing_ok=True)
         draft.write("env/requirements.lock", locked.to_bytes())
-        proven = prove and bool(files.samples)
+        proven, proven_as = prove and bool(files.samples), dict[str, Any]()
         if proven:
-            replays = prove_draft(draft, locked, python=interpreter, report=report)
-            report(Done("prove", f"Proven in a clean room: {len(replays)} methods answer as sealed"))
+            sealed_on = Machine.from_document(witness.get("machine", {}))
+            proof = prove_draft(draft, locked, python=interpreter, sealed_on=sealed_on, network=network, report=report)
+            proven_as = {"proof": proof_document(proof, network=network)}
+            report(Done("prove", f"Proven in a clean room: {len(proof.replays)} methods answer as sealed"))
         elif prove:
             report(Note("not proven: the envelope was sealed without samples"))
         place = room_packages(locked, interpreter) if proven else Installed.read(facts_of(interpreter).path)
@@ -105,6 +110,7 @@ def lock(
                 "previous": files.digest,
                 "resolver": chosen.name,
                 "proven": proven,
+                **proven_as,
             },
             tags=ledger.tags,
             metrics=ledger.metrics,
