@@ -15,6 +15,7 @@ NOWHERE = {
     "dependencies": ["nowhere"],
     "diff": ["nowhere", "nowhere"],
     "verify": ["nowhere"],
+    "audit": ["nowhere"],
     "tag": ["nowhere", "a=b"],
     "metric": ["nowhere", "a=1"],
     "lock": ["nowhere"],

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from model_envelope.commands.options import EnvelopeArgument, Json, Python, Trust
+from model_envelope.commands.options import AllowNetwork, EnvelopeArgument, Json, Python, Trust
 from model_envelope.commands.output import Line, command
 from model_envelope.workflows import lock as workflow
 
@@ -44,6 +44,7 @@ def lock(
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Where it appears. Default: beside the envelope."),
     ] = None,
+    allow_network: AllowNetwork = False,
     trust: Trust = False,
     python: Python = None,
     json: Json = False,
@@ -64,6 +65,7 @@ def lock(
             prove=not no_proof,
             trust=trust,
             python=python,
+            network=allow_network,
             into=output,
             report=out.report,
         )

@@ -28,6 +28,7 @@ VERBS = {
     "dependencies": Verb("Look", "Say which packages an envelope holds, and why."),
     "diff": Verb("Look", "Say whether a new envelope can replace an old one."),
     "verify": Verb("Look", "Check that an envelope is what was sealed."),
+    "audit": Verb("Look", "Say what is known against the packages of an envelope."),
     "tag": Verb("Note down", "Add tags to an envelope."),
     "metric": Verb("Note down", "Add metrics to an envelope."),
     "lock": Verb("Single steps", "Lock the packages of an envelope, as a new envelope."),

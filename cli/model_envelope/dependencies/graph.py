@@ -17,12 +17,16 @@ from model_envelope.dependencies.installed import Distribution, Installed
 
 @dataclass(frozen=True)
 class Package:
-    """A distribution in the environment of a model. ``requires`` and ``size`` (bytes) are None where nobody knows."""
+    """A distribution in the environment of a model.
+
+    ``requires``, ``size`` (bytes) and ``licence`` (as its metadata has it) are None where nobody knows.
+    """
 
     name: str
     version: str
     requires: tuple[str, ...] | None
     size: int | None
+    licence: str | None = None
 
 
 def closure(
@@ -90,6 +94,7 @@ def packages(
             version,
             tuple(sorted(edges[name] & versions.keys() - {name})) if name in merged else None,
             merged[name].size if name in merged else None,
+            merged[name].licence if name in merged else None,
         )
         for name, version in sorted(versions.items())
     )

@@ -60,6 +60,22 @@ class Distribution:
         return ()
 
     @cached_property
+    def licence(self) -> str | None:
+        """The licence that its metadata names: as an expression (PEP 639), by classifiers, or in words of its own."""
+        for name in ("METADATA", "PKG-INFO"):
+            if (content := _text(self.info / name)) is not None:
+                head = content.replace("\r\n", "\n").partition("\n\n")[0]
+                expression = re.search(r"^License-Expression:[ \t]*(.+?)[ \t]*$", head, re.MULTILINE)
+                classified = re.findall(r"^Classifier:[ \t]*License ::[ \t]*(.+?)[ \t]*$", head, re.MULTILINE)
+                words = re.search(r"^License:[ \t]*(.+?)[ \t]*$", head, re.MULTILINE)
+                if expression:
+                    return expression[1]
+                if classified:
+                    return " AND ".join(line.rpartition("::")[2].strip() for line in classified)
+                return words[1][:100] if words and words[1] != "UNKNOWN" else None
+        return None
+
+    @cached_property
     def direct_url(self) -> Mapping[str, Any] | None:
         """Where it came from if not from an index (PEP 610), as ``direct_url.json`` says it."""
         content = _text(self.info / "direct_url.json")

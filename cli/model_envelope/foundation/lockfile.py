@@ -154,6 +154,22 @@ class Lock:
         return {pin.name: pin.version for pin in self.pins if pin.version}
 
 
+@dataclass(frozen=True)
+class Unhashed:
+    """The ``requirements`` of a lock that have no hash, and the ``rest`` of it, which can be parsed."""
+
+    requirements: tuple[str, ...]
+    rest: bytes
+
+
+def unhashed_lines(content: bytes) -> Unhashed:
+    """Take the requirements without a hash out of a lock, which should not be in it. Comments are lost."""
+    lines = [line for _, line in _logical_lines(content.decode("utf-8", "replace"))]
+    bare = [line for line in lines if not line.startswith("-") and " --hash=" not in line]
+    rest = "".join(f"{line}\n" for line in lines if line not in bare)
+    return Unhashed(tuple(bare), rest.encode())
+
+
 _HINT = "a lock is written by `envelope pack` or `envelope lock` and is not edited by hand"
 
 

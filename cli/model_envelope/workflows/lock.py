@@ -17,6 +17,7 @@ from model_envelope.foundation.errors import Answered, InvalidInput
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.runtime import manifest
+from model_envelope.runtime.machine import Machine
 from model_envelope.runtime.reading import EnvelopeFiles, read_envelope, verify_manifest
 from model_envelope.store import trust as store_trust
 from model_envelope.store.draft import open_draft
@@ -27,7 +28,7 @@ from model_envelope.workflows.filtering import filter_lock, room_packages
 from model_envelope.workflows.fitting import platforms_of
 from model_envelope.workflows.locking import Aim, Goal, pinned_needs, read_upgrades, solve, with_upgrades, write_lock
 from model_envelope.workflows.provenance import keep_difference, read_provenance
-from model_envelope.workflows.replaying import prove_draft
+from model_envelope.workflows.replaying import proof_document, prove_draft
 from model_envelope.workflows.system import note_libraries
 from model_envelope.workflows.wheels import wheels_in
 
@@ -56,6 +57,7 @@ def lock(
     prove: bool = True,
     trust: bool = False,
     python: Path | None = None,
+    network: bool = False,
     into: Path | None = None,
     report: Report = silent,
 ) -> LockResult:
@@ -67,8 +69,8 @@ def lock(
     that needs is locked together with what the model needs.
 
     The new envelope appears beside the old one, or in ``into``; the old one stays as it is. The proof runs the model's
-    code, so the envelope must have been sealed by this user here, or be trusted explicitly. A lock for another platform
-    or a Python that is not here cannot be proven, which is reported.
+    code, so the envelope must have been sealed by this user here, or be trusted explicitly; ``network`` lets the model
+    use the network there. A lock for another platform or a Python that is not here cannot be proven, which is reported.
 
     Raises :class:`Answered` where the envelope is not what was sealed, ``Unsolvable`` where no lock can be found, and
     :class:`InvalidInput` for a platform, Python, package or target that is none.
@@ -108,10 +110,14 @@ def lock(
         write_lock(draft, locked, goal, report)
         draft.write("env/requirements.in", pinned_needs(asked.requirements, locked, upgrades))
         draft.describe(goal.noted(files.description))
-        proven = prove and bool(files.samples) and not goal.unprovable
+        proven, proven_as = prove and bool(files.samples) and not goal.unprovable, dict[str, Any]()
         if proven:
-            replays = prove_draft(draft, locked, python=goal.interpreter, report=report)
-            report(Done("prove", f"Proven in a clean room: {len(replays)} methods answer as sealed"))
+            sealed_on = Machine.from_document(witness.get("machine", {}))
+            proof = prove_draft(
+                draft, locked, python=goal.interpreter, sealed_on=sealed_on, network=network, report=report
+            )
+            proven_as = {"proof": proof_document(proof, network=network)}
+            report(Done("prove", f"Proven in a clean room: {len(proof.replays)} methods answer as sealed"))
         elif prove:
             report(Note(f"not proven: {goal.unprovable or 'the envelope was sealed without samples'}"))
         place = room_packages(locked, goal.interpreter) if proven else Installed.read(facts_of(goal.interpreter).path)
@@ -129,6 +135,7 @@ def lock(
                 "previous": files.digest,
                 "resolver": chosen.name,
                 "proven": proven,
+                **proven_as,
             },
             tags=ledger.tags,
             metrics=ledger.metrics,

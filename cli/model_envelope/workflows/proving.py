@@ -19,7 +19,7 @@ from model_envelope.runtime.errors import AnswersDiffer, EnvelopeError, ModelFai
 from model_envelope.runtime.machine import Machine
 from model_envelope.store.draft import Draft
 from model_envelope.workflows.filtering import advise
-from model_envelope.workflows.replaying import Missed, Replayed, prove
+from model_envelope.workflows.replaying import Missed, Replayed, proof_document, prove_draft
 
 ROUNDS = 8
 """How often a proof that fails for want of a package is tried again with one more."""
@@ -83,12 +83,7 @@ class Proving:
         named = [f"`{replay.method}`" for replay in proof.replays]
         listed = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
         report(Done("prove", f"Proven in a clean room: {listed} answer as here"))
-        document = {
-            "network": "allowed" if self.network else proof.exposed or "none",
-            "machine": proof.machine.to_document() if proof.machine else None,
-            "rounded": [item.method for item in proof.replays if item.rounded],
-            "mended": self.mended,
-        }
+        document = proof_document(proof, network=self.network, mended=self.mended)
         return Proven(locked, tuple(self.mended), proof.exposed, document)
 
     def prove(self, locked: Locked, report: Report) -> tuple[Locked, Replayed]:
@@ -168,7 +163,7 @@ class Proving:
         return ""
 
     def _replay(self, locked: Locked, report: Report) -> Replayed:
-        return prove(
+        return prove_draft(
             self.draft,
             locked.lock,
             python=self.interpreter,

@@ -168,15 +168,7 @@ def _replay_in(room: Room, envelope: EnvelopeFiles, network: bool) -> Replayed:
             raise
 
 
-def prove_draft(draft: Draft, lock: Lock, *, python: Path, report: Report = silent) -> tuple[MethodReplay, ...]:
-    """Replay the samples of a draft in a clean room made from its lock; the step that ends `lock`.
-
-    Raises what :func:`prove` does.
-    """
-    return prove(draft, lock, python=python, report=report).replays
-
-
-def prove(
+def prove_draft(
     draft: Draft,
     lock: Lock,
     *,
@@ -187,7 +179,7 @@ def prove(
 ) -> Replayed:
     """Replay the samples of a draft in a clean room made from a lock, and report what is to be known of it.
 
-    ``sealed_on`` is the machine that the samples were answered on.
+    ``sealed_on`` is the machine that the samples were answered on, and ``network`` leaves the network to the model.
 
     Raises :class:`AnswersDiffer` where a method answers otherwise there, and what :func:`replay_in_room` does.
     """
@@ -200,6 +192,16 @@ def prove(
     for remark in proof.remarks():
         report(Note(remark))
     return proof
+
+
+def proof_document(proof: Replayed, *, network: bool, mended: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Give what is noted of a proof in the provenance; ``mended`` is what had to be added to the lock, and why."""
+    return {
+        "network": "allowed" if network else proof.exposed or "none",
+        "machine": proof.machine.to_document() if proof.machine else None,
+        "rounded": [item.method for item in proof.replays if item.rounded],
+        "mended": dict(mended or {}),
+    }
 
 
 def disagreement(replays: Sequence[MethodReplay], where: str, *, apart: Sequence[str] = ()) -> AnswersDiffer | None:
