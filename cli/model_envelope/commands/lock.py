@@ -4,14 +4,15 @@ from typing import Annotated
 
 import typer
 
-from model_envelope.commands.options import EnvelopeArgument, Json, Python, Trust
+from model_envelope.commands.options import EnvelopeArgument, Json, Platforms, Python, Resolver, Trust
 from model_envelope.commands.output import Line, command
 from model_envelope.workflows import lock as workflow
 
 
 def lock(
     envelope: EnvelopeArgument,
-    resolver: Annotated[str, typer.Option(metavar="NAME", help="auto, uv or pip-tools.")] = "auto",
+    resolver: Resolver = "auto",
+    platform: Platforms = None,
     no_proof: Annotated[bool, typer.Option("--no-proof", help="Do not replay the samples in a clean room.")] = False,
     output: Annotated[
         Path | None,
@@ -30,6 +31,7 @@ def lock(
         result = workflow.lock(
             envelope,
             resolver=resolver,
+            platforms=platform or (),
             prove=not no_proof,
             trust=trust,
             python=python,

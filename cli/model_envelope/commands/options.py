@@ -45,6 +45,21 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Run the code of an envelope that was not sealed by you on this machine.")
 ]
 
+Resolver = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="What locks: auto, uv, pip-tools, or conda-lock for a conda environment."),
+]
+
+Platforms = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--platform",
+        metavar="PLATFORM",
+        help="A platform to lock a conda environment for, as `linux-64`. Default: this one and linux-64.",
+        show_default=False,
+    ),
+]
+
 TargetName = Annotated[
     str, typer.Option("--target", metavar="TARGET", help="What to make: service, or a folder of your own.")
 ]
@@ -56,6 +71,18 @@ BaseImage = Annotated[
         metavar="IMAGE",
         help="The image to build on; `{python}` stands for the envelope's Python. Default: ENVELOPE_BASE_IMAGE, "
         "`base-image` in [tool.envelope] of pyproject.toml, python:{python}-slim.",
+        show_default=False,
+    ),
+]
+
+
+MicromambaImage = Annotated[
+    str | None,
+    typer.Option(
+        "--micromamba-image",
+        metavar="IMAGE",
+        help="The image with micromamba that conda packages are installed in. Default: ENVELOPE_MICROMAMBA_IMAGE, "
+        "`micromamba-image` in [tool.envelope] of pyproject.toml, mambaorg/micromamba:2.",
         show_default=False,
     ),
 ]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from model_envelope.commands.options import Json, numbers, pairs
+from model_envelope.commands.options import Json, Platforms, Resolver, numbers, pairs
 from model_envelope.commands.output import Line, Misuse, command
 from model_envelope.workflows import pack as workflow
 
@@ -72,6 +72,8 @@ def pack(
         ),
     ] = None,
     no_lock: Annotated[bool, typer.Option("--no-lock", help="Leave the lock to a later `envelope lock`.")] = False,
+    resolver: Resolver = "auto",
+    platform: Platforms = None,
     no_proof: Annotated[bool, typer.Option("--no-proof", help="Do not replay the samples in a clean room.")] = False,
     with_diff: Annotated[
         bool,
@@ -121,6 +123,8 @@ def pack(
             keep_samples=not no_samples,
             lock=not no_lock,
             prove=not no_proof,
+            resolver=resolver,
+            platforms=platform or (),
             with_diff=with_diff,
             limits=workflow.read_limits(time_limit, memory_limit),
             into=output,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.interpreter import describe, facts_of
 from model_envelope.dependencies.needs import Dropped
 from model_envelope.dependencies.resolvers import LockRequest, choose
+from model_envelope.foundation import conda_lock
 from model_envelope.foundation.errors import Answered, InvalidInput
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.runtime import manifest
@@ -20,6 +22,7 @@ from model_envelope.store import trust as store_trust
 from model_envelope.store.draft import open_draft
 from model_envelope.store.ledger import read_ledger
 from model_envelope.store.sealing import seal
+from model_envelope.workflows import conda
 from model_envelope.workflows.filtering import filter_lock, room_packages
 from model_envelope.workflows.provenance import keep_difference, read_provenance
 from model_envelope.workflows.replaying import prove_draft
@@ -42,6 +45,7 @@ def lock(
     envelope: Path,
     *,
     resolver: str = "auto",
+    platforms: Sequence[str] = (),
     prove: bool = True,
     trust: bool = False,
     python: Path | None = None,
@@ -50,7 +54,8 @@ def lock(
 ) -> LockResult:
     """Lock the requirements of an envelope to the versions of the environment that packed it, prove, and seal anew.
 
-    The new envelope appears beside the old one, or in ``into``; the old one stays as it is. The proof runs the model's
+    With the resolver ``conda-lock`` it is the lock of a conda environment, for ``platforms`` (default: the one of that
+    environment and linux-64); an envelope has a lock of one kind, and the other is left behind. The new envelope appears beside the old one, or in ``into``; the old one stays as it is. The proof runs the model's
     code, so the envelope must have been sealed by this user here, or be trusted explicitly.
 
     Raises :class:`Answered` where the envelope is not what was sealed, ``Unsolvable`` where no lock can be found.
@@ -64,6 +69,14 @@ def lock(
         )
     if prove:
         store_trust.require(files, trusted=trust)
+    if resolver == conda.NAME:
+        return _lock_for_conda(files, platforms, python, into, report, prove=prove)
+    if platforms:
+        raise InvalidInput(
+            "platforms can be named for a lock of a conda environment only",
+            code="lock.platform",
+            hint="add `--resolver conda-lock`, or leave `--platform` out",
+        )
     interpreter = python or interpreter_for(files)
     _same_series(files, interpreter)
     chosen = choose(resolver)
@@ -84,7 +97,8 @@ def lock(
     with open_draft(target) as draft:
         for name in manifest.sealed_files(files.path):
             draft.copy(name, files.path / name)
-        (draft.folder / "env" / "requirements.lock").unlink(missing_ok=True)
+        for name in ("env/requirements.lock", conda_lock.NAME):
+            (draft.folder / name).unlink(missing_ok=True)
         draft.write("env/requirements.lock", locked.to_bytes())
         proven = prove and bool(files.samples)
         if proven:
@@ -111,6 +125,54 @@ def lock(
         )
     report(Done("seal", f"Sealed {sealed.path.name}"))
     return LockResult(sealed.path, sealed.digest, files.digest, len(locked.pins), proven)
+
+
+def _lock_for_conda(
+    files: EnvelopeFiles,
+    platforms: Sequence[str],
+    python: Path | None,
+    into: Path | None,
+    report: Report,
+    *,
+    prove: bool,
+) -> LockResult:
+    witness = read_provenance(files)
+    chosen = conda.plan(python or Path(sys.executable), platforms, witness.get("conda"))
+    target, ledger = into or files.path.parent, read_ledger(files.path)
+    with open_draft(target) as draft:
+        for name in manifest.sealed_files(files.path):
+            draft.copy(name, files.path / name)
+        installed = witness.get("installed", {})
+        along = {item["name"]: item["version"] for item in witness.get("packages", ()) if item["name"] in installed}
+        requirements = (files.path / "env" / "requirements.in").read_bytes()
+        locked, gone = conda.lock_draft(
+            draft,
+            chosen,
+            requirements=requirements,
+            along=along,
+            left_out=witness.get("left_out", {}),
+            report=report,
+        )
+        replays = None
+        if prove and files.samples:
+            replays = conda.prove_draft(draft, locked, report)
+        elif prove:
+            report(Note("not proven: the envelope was sealed without samples"))
+        if replays is not None:
+            count = f"{len(replays)} methods answer as sealed"
+            report(Done("prove", f"Proven in an environment made from the conda lock: {count}"))
+        keep_difference(files, witness, draft)
+        changes = {"previous": files.digest, "resolver": conda.NAME, "proven": replays is not None}
+        sealed = seal(
+            draft,
+            target,
+            name=files.description.name,
+            provenance={**witness, **_dropped(witness, gone), **changes},
+            tags=ledger.tags,
+            metrics=ledger.metrics,
+        )
+    report(Done("seal", f"Sealed {sealed.path.name}"))
+    return LockResult(sealed.path, sealed.digest, files.digest, len(locked.versions()), replays is not None)
 
 
 def _dropped(witness: Mapping[str, Any], gone: Sequence[Dropped]) -> dict[str, Any]:

@@ -12,11 +12,13 @@ from typing import Any
 from model_envelope.dependencies import archives, capture
 from model_envelope.dependencies.asked_modules import CodeSettings, read_code_settings
 from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.graph import packages
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.local_code import project_folders
 from model_envelope.dependencies.needs import Dropped, Kept, Needs, Seen, find_needs
 from model_envelope.dependencies.own_rules import Asked, Wish, idle, read_wishes, with_shipped
 from model_envelope.dependencies.resolvers import LockRequest, choose
+from model_envelope.foundation.conda_lock import CondaLock
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.files import remove_tree, scratch_folder
 from model_envelope.foundation.lockfile import Lock
@@ -42,6 +44,7 @@ from model_envelope.runtime.reading import Description, Loader
 from model_envelope.store.draft import Draft, check_name, open_draft, suggest_name
 from model_envelope.store.ledger import checked_metrics, checked_tags
 from model_envelope.store.sealing import seal
+from model_envelope.workflows import conda
 from model_envelope.workflows.filtering import advise, filter_lock, locked_packages, needed_packages, room_packages
 from model_envelope.workflows.provenance import describe_packing
 from model_envelope.workflows.replaying import prove_draft
@@ -97,6 +100,8 @@ def pack(
     keep_samples: bool = True,
     lock: bool = True,
     prove: bool = True,
+    resolver: str = "auto",
+    platforms: Sequence[str] = (),
     with_diff: bool = False,
     limits: Limits = USUAL,
     into: Path = Path(),
@@ -109,7 +114,9 @@ def pack(
     beside the model's own and the current one; those of the projects around these come last. ``asked`` are the user's
     rules for packages; those of a project's pyproject.toml are looked for upwards from ``project`` (default: the
     model's folder), then from the current folder. ``modules`` are local modules, or modules of installed packages, that
-    no import names; ``code_limit`` is how many bytes of local code may travel, also as ``2GB``. ``with_diff`` keeps
+    no import names; ``code_limit`` is how many bytes of local code may travel, also as ``2GB``. ``resolver`` makes the
+    lock; ``conda-lock`` makes one of a conda environment, for ``platforms`` (default: this one and linux-64).
+    ``with_diff`` keeps
     what git has not committed there beside the envelope; else only its digest is noted. ``limits`` hold for loading and
     asking the model.
 
@@ -123,6 +130,13 @@ def pack(
     wishes = read_wishes(asked, projects)
     settings = read_code_settings(modules, code_limit, projects, spelled=asked.spelled)
     interpreter = find_interpreter(python)
+    for_conda = conda.plan(interpreter, platforms) if lock and resolver == conda.NAME else None
+    if platforms and for_conda is None:
+        raise InvalidInput(
+            "platforms can be named for a lock of a conda environment only",
+            code="lock.platform",
+            hint="add `--resolver conda-lock`, or leave `--platform` out",
+        )
     report(Started("scan", f"Reading {model.name}"))
     scan = scan_pickle(model)
     report(Done("scan", f"Read {model.name}: {len(scan.globals)} names in {scan.opcodes} opcodes, nothing run"))
@@ -159,9 +173,14 @@ def pack(
         capture.capture_metadata(needs.local, installed, draft.folder / "code")
         report(Done("needs", _needs_text(needs)))
         _write(draft, model, scan, found, needs, installed, checked, main)
-        resolver = None
-        if lock:
-            resolver, locked, needs = _lock(draft, needs, installed, interpreter, report)
+        used, proven = None, lock and prove
+        if for_conda is not None:
+            used = conda.NAME
+            conda_lock, needs = _lock_for_conda(draft, for_conda, needs, installed, report)
+            proven = prove and _prove_for_conda(draft, conda_lock, needs, installed, report)
+            inside = packages(conda_lock.versions(), [item.name for item in needs.kept], [installed])
+        elif lock:
+            used, locked, needs = _lock(draft, resolver, needs, installed, interpreter, report)
             if prove:
                 _prove(draft, locked, interpreter, needs, installed, report)
             inside = locked_packages(locked, needs, installed, room_of=interpreter if prove else None)
@@ -180,8 +199,8 @@ def pack(
             installed=installed,
             needs=needs,
             packages=inside,
-            resolver=resolver,
-            proven=lock and prove,
+            resolver=used,
+            proven=proven,
             with_diff=with_diff,
         )
         witness.write_difference(draft)
@@ -205,7 +224,7 @@ def pack(
         dropped=needs.dropped,
         local=tuple(item.name for item in needs.local),
         locked=lock,
-        proven=lock and prove,
+        proven=proven,
     )
 
 
@@ -358,9 +377,9 @@ def _as_authored(document: Any) -> Any:
 
 
 def _lock(
-    draft: Draft, needs: Needs, installed: Installed, interpreter: Path, report: Report
+    draft: Draft, name: str, needs: Needs, installed: Installed, interpreter: Path, report: Report
 ) -> tuple[str, Lock, Needs]:
-    resolver = choose()
+    resolver = choose(name)
     report(Started("lock", f"Locking with {resolver.name}"))
     request = LockRequest(
         requirements=needs.requirements,
@@ -387,6 +406,38 @@ def _prove(draft: Draft, lock: Lock, interpreter: Path, needs: Needs, installed:
         advise(error, needs, installed)
         raise
     report(Done("prove", f"Proven in a clean room: {_and(replay.method for replay in replays)} answer as here"))
+
+
+def _lock_for_conda(
+    draft: Draft, chosen: conda.Plan, needs: Needs, installed: Installed, report: Report
+) -> tuple[CondaLock, Needs]:
+    along = {item.name: item.version for item in needed_packages(needs, installed)}
+    try:
+        locked, gone = conda.lock_draft(
+            draft,
+            chosen,
+            requirements=needs.requirements,
+            along={name: version for name, version in along.items() if name in installed.distributions},
+            left_out=needs.left_out,
+            report=report,
+        )
+    except EnvelopeError as error:
+        advise(error, needs, installed)
+        raise
+    return locked, needs.locked(locked.versions(), gone)
+
+
+def _prove_for_conda(draft: Draft, lock: CondaLock, needs: Needs, installed: Installed, report: Report) -> bool:
+    try:
+        replays = conda.prove_draft(draft, lock, report)
+    except EnvelopeError as error:
+        advise(error, needs, installed)
+        raise
+    if replays is None:
+        return False
+    names = _and(replay.method for replay in replays)
+    report(Done("prove", f"Proven in an environment made from the conda lock: {names} answer as here"))
+    return True
 
 
 def find_main(names: Sequence[str], folders: Sequence[Path], first: Sequence[Sequence[Path]] = ()) -> Path:

@@ -127,13 +127,18 @@ def _in_process(
             isolated=python is None,
         )
         if python is None:
-            from model_envelope.dependencies.rooms import clean_room
+            from model_envelope.dependencies.conda.rooms import CondaRoom
+            from model_envelope.dependencies.rooms import Room, clean_room
             from model_envelope.foundation.lockfile import Lock
             from model_envelope.targets.context import merged_lock
+            from model_envelope.workflows import conda
             from model_envelope.workflows.verify import interpreter_for
 
             lock = Lock.parse(merged_lock(files, target))
-            room = clean_room(lock, python=interpreter_for(files), report=report)
+            if (conda_lock := conda.read_lock(files)) is not None:
+                room: CondaRoom | Room = conda.room_of(files, conda_lock, report, pip=lock)
+            else:
+                room = clean_room(lock, python=interpreter_for(files), report=report)
             command, variables = room.command(*words), room.environment()
         else:
             command, variables = (str(python), *words), process.environment()

@@ -100,16 +100,22 @@ def verify(
 
 
 def _clean(files: EnvelopeFiles, python: Path | None, report: Report) -> tuple[MethodReplay, ...]:
-    from model_envelope.dependencies.rooms import clean_room
+    from model_envelope.dependencies.conda.rooms import CondaRoom
+    from model_envelope.dependencies.rooms import Room, clean_room
     from model_envelope.foundation.lockfile import Lock
+    from model_envelope.workflows import conda
 
-    if not files.lock.is_file():
+    if not files.locked:
         raise InvalidInput(
             f"{files.path} has no lock, so no clean room can be made for it",
             code="verify.not-locked",
             hint="`envelope lock ENVELOPE` makes one with a lock; `--samples` replays in an interpreter of yours",
         )
-    room = clean_room(Lock.parse(files.lock.read_bytes()), python=python or interpreter_for(files), report=report)
+    if (conda_lock := conda.read_lock(files)) is not None:
+        room: CondaRoom | Room = conda.room_of(files, conda_lock, report)
+    else:
+        locked = Lock.parse(files.lock.read_bytes())
+        room = clean_room(locked, python=python or interpreter_for(files), report=report)
     report(Started("clean", "Replaying the samples in the clean room"))
     replays = replay_with(room.command, files, env=room.environment())
     report(Done("clean", f"{_count(replays)} in the clean room"))
