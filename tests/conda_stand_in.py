@@ -6,6 +6,7 @@ It takes what this project and conda-lock start conda with: `create --dry-run --
 
 import argparse
 import asyncio
+import hashlib
 import json
 import os
 import re
@@ -20,14 +21,14 @@ import rattler
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("verb", nargs="?")
-    parser.add_argument("--version", action="version", version="9.9.9 (py-rattler)")
+    parser.add_argument("--version", action="version", version="9.9.9")
     parser.add_argument("--prefix")
     parser.add_argument("--file")
     parser.add_argument("--channel", action="append", default=[])
     for switch in ("--json", "--dry-run", "--yes", "--quiet", "--override-channels"):
         parser.add_argument(switch, action="store_true")
     parser.add_argument("specs", nargs="*")
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     if asked.verb == "info":
         print(json.dumps({"pkgs_dirs": [], "platform": os.environ.get("CONDA_SUBDIR", "")}))
         return 0
@@ -56,7 +57,8 @@ async def solve(channels: list[str], specs: list[str]) -> list[rattler.RepoDataR
         gateway = rattler.Gateway(cache_dir=cache)
         return await rattler.solve(
             [rattler.Channel(channel) for channel in channels],
-            specs,
+            # As conda reads `name 1.0`: that version exactly.
+            [re.sub(r"^(\S+) (?=\d)", r"\1 ==", spec) for spec in specs],
             gateway=gateway,
             platforms=[platform, "noarch"],
             virtual_packages=[],
@@ -67,7 +69,7 @@ def action(record: rattler.RepoDataRecord) -> dict[str, object]:
     return {
         "name": record.name.normalized,
         "version": str(record.version),
-        "build": record.build,
+        "build": str(record.build),
         "channel": record.channel,
         "url": record.url,
         "fn": record.file_name,
@@ -96,7 +98,11 @@ def record_of(url: str, sha256: str, md5: str) -> rattler.RepoDataRecord:
     with TemporaryDirectory() as scratch:
         path = Path(scratch) / re.sub(r".*/", "", url)
         with urllib.request.urlopen(url) as answer:
-            path.write_bytes(answer.read())
+            content = answer.read()
+        for name, wanted in (("sha256", sha256), ("md5", md5)):
+            if wanted and hashlib.new(name, content).hexdigest() != wanted:
+                raise ValueError(f"{name} mismatch for {url}: the file is another than {wanted}")
+        path.write_bytes(content)
         with tarfile.open(path) as archive:
             (Path(scratch) / "index.json").write_bytes(archive.extractfile("info/index.json").read())
         package = rattler.PackageRecord.from_index_json(Path(scratch) / "index.json")

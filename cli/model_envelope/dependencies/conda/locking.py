@@ -189,6 +189,10 @@ _GONE = (
     r"depends on (?P<what>[\w.-]+ \([^)]+\)) which doesn't match any versions",
     r"Unable to find installation candidates for (?P<what>[^\n]+)",
 )
+_UNSOLVABLE = (
+    r"unsatisfiable|cannot (?:solve|be installed)|could not solve|conflict|nothing provides|not installable"
+    r"|problems while solving|SolverProblemError|version solving failed"
+)
 
 
 def _error(request: CondaLockRequest, finished: process.Finished, conda: Path) -> Unsolvable | ToolFailed:
@@ -231,7 +235,7 @@ def _error(request: CondaLockRequest, finished: process.Finished, conda: Path) -
             hint="name the platforms that have it with `--platform`; a version that is gone has to be replaced in the "
             "packing environment, and the model trained with it",
         )
-    if match or "SolverProblemError" in said or "version solving failed" in said:
+    if re.search(_UNSOLVABLE, said, re.IGNORECASE):
         wanted = ", ".join(f"`{spec}`" for spec in request.conda_specs()[:12])
         return Unsolvable(
             f"no set of packages satisfies the needs together with the versions of this environment{where}: {wanted}",
