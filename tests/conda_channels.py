@@ -39,7 +39,7 @@ class CondaChannel:
         files: Mapping[str, bytes | Path] | None = None,
         noarch: str | None = None,
     ) -> Path:
-        """Write one package. A file that is a path becomes a link to it; `noarch="python"` is linked into any Python."""
+        """Write one package. A file that is a path becomes a link to it; `noarch="python"` is linked into any."""
         build = "py_0" if noarch else "0"
         index = {
             "name": name,
@@ -124,9 +124,7 @@ class CondaChannel:
         files[f"{info}/INSTALLER"] = b"conda\n"
         files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"]).encode()
         placed = {f"site-packages/{path}": content for path, content in files.items()}
-        return self.add(
-            conda_name, version, depends=[f"python >={SERIES}", *depends], files=placed, noarch="python"
-        )
+        return self.add(conda_name, version, depends=[f"python >={SERIES}", *depends], files=placed, noarch="python")
 
     def forget(self, file: str) -> None:
         """Take a package out of the index, as when a channel gave it up."""

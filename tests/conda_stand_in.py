@@ -42,7 +42,7 @@ def main() -> int:
                 print(json.dumps({"success": True, "actions": {"FETCH": actions, "LINK": actions}}))
             else:
                 asyncio.run(install(records, asked.prefix))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever it is, conda says it in its answer
         if not asked.json:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
         else:

@@ -294,7 +294,8 @@ def test_the_command_line_tells_of_it(here, envelope, tmp_path):
     model = here.model(tmp_path / "model")
     done = envelope(
         "pack", model, "--input", model.with_name("samples.json"), "--python", here.python, "--name", "gadget",
-        "--resolver", "conda-lock", "--platform", "linux-64", "--platform", "osx-arm64", "-o", tmp_path / "out", "--json",
+        "--resolver", "conda-lock", "--platform", "linux-64", "--platform", "osx-arm64", "-o", tmp_path / "out",
+        "--json",
     )  # fmt: skip
     result = json.loads(done.stdout)["result"]
     assert result["proven"] is True

@@ -25,7 +25,7 @@ def has_module(name: str) -> bool:
 
 
 def find_conda_lock() -> list[str | Path] | None:
-    """Find conda-lock: beside this tool (installed as the extra ``conda-lock``), else on PATH; the words to start it."""
+    """Give the words that start conda-lock: beside this tool (the extra ``conda-lock``), else on PATH."""
     if has_module("conda_lock"):
         return [sys.executable, "-m", "conda_lock"]
     found = shutil.which("conda-lock")

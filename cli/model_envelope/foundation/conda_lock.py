@@ -184,10 +184,10 @@ class CondaLock:
 
     def python(self, platform: str) -> str:
         """Give the version of Python for a platform. Raises :class:`InvalidInput` where there is none in it."""
-        for item in self.of(platform):
-            if item.name == "python":
-                return item.version
-        _refuse(f"it has no Python for {platform}")
+        found = [item.version for item in self.of(platform) if item.name == "python"]
+        if not found:
+            _refuse(f"the conda lock has no Python for {platform}")
+        return found[0]
 
     def explicit(self, platform: str, address: Callable[[str], str] = str) -> str:
         """Write the conda packages for a platform as ``conda create --file`` takes them, with their MD5.

@@ -36,8 +36,8 @@ class Network:
     """What a build needs to reach a package index and Debian's mirrors: plain data, found out elsewhere.
 
     ``pip_conf`` is the content of a pip.conf, which may hold credentials; ``ca_bundle`` a file of authorities, and
-    ``apt_conf`` an apt.conf with a proxy or other sources, which may hold credentials too; ``mamba_auth`` is where mamba
-    keeps credentials of channels.
+    ``apt_conf`` an apt.conf with a proxy or other sources, which may hold credentials too; ``mamba_auth`` is where
+    mamba keeps credentials of channels.
     """
 
     pip_conf: bytes = b""
@@ -216,8 +216,7 @@ _REASONS = (
         r"conda packages cannot be installed: (?P<what>[^\n\"]*)",
         "micromamba cannot install the conda packages; what it said stands above",
         "build.conda-packages",
-        "a channel that cannot be reached, or a package that is gone from it: try `envelope verify --clean` here; "
-        "credentials of channels are taken from mamba's authentication.json",
+        "is a channel out of reach, or a package gone from it? `envelope verify --clean` tries it on this machine",
     ),
     (
         r"(?P<what>the base image has Python \d[\d.]*, and the envelope needs \d[\d.]*)",

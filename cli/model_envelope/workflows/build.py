@@ -134,7 +134,13 @@ def _build(builder: Builder, context: Context, image: str, python: str, report: 
     """Build with pip's own settings of this machine; what a builder said is shown without their credentials."""
     settings = IndexSettings.from_environment()
     try:
-        builder.build(context, image, replace(network(settings), apt_conf=apt_conf(), mamba_auth=mamba_authentication()), python, report)
+        builder.build(
+            context,
+            image,
+            replace(network(settings), apt_conf=apt_conf(), mamba_auth=mamba_authentication()),
+            python,
+            report,
+        )
     except ToolFailed as error:
         raise ToolFailed(
             settings.redact(error.message), code=error.code, hint=error.hint, detail=settings.redact(error.detail)
@@ -145,7 +151,7 @@ def _refuse_conda_without_network(files: EnvelopeFiles, builder: Builder) -> Non
     """Refuse to install conda packages in a build that fetches nothing itself."""
     if files.conda_lock.is_file() and builder.install is Install.WHEELHOUSE:
         raise ToolMissing(
-            f"the envelope has a conda lock, and {builder.name} cannot install conda packages: there is no BuildKit here",
+            f"the envelope has a conda lock, and {builder.name} cannot install conda packages: that needs BuildKit",
             code="build.conda-needs-buildkit",
             hint="install docker's buildx plugin, or lock for pip: `envelope lock ENVELOPE --resolver auto`",
         )
@@ -196,9 +202,7 @@ def network(settings: IndexSettings) -> Network:
 
 
 @contextmanager
-def _engine_or_folder(
-    files: EnvelopeFiles, target: str, base: str, micromamba: str, image: str
-) -> Iterator[Engine]:
+def _engine_or_folder(files: EnvelopeFiles, target: str, base: str, micromamba: str, image: str) -> Iterator[Engine]:
     """Give the engine; where none answers, keep the rendered folder and say how to build it elsewhere."""
     try:
         engine = Engine.connect()

@@ -51,8 +51,8 @@ def plan(python: Path, platforms: Sequence[str], noted: Mapping[str, Any] | None
     ``python`` is the interpreter of the packing environment; ``noted`` is what the provenance of an envelope says of
     that environment, which counts where it is there.
 
-    Raises :class:`ToolMissing` where conda-lock or conda is missing, :class:`InvalidInput` where the environment is none
-    of conda's (``lock.no-conda-environment``) or a platform is unknown.
+    Raises :class:`ToolMissing` where conda-lock or conda is missing, :class:`InvalidInput` where the environment is
+    none of conda's (``lock.no-conda-environment``) or a platform is unknown.
     """
     programs()
     environment = CondaEnvironment.from_document(noted) if noted else None

@@ -95,7 +95,9 @@ def _conda_lock() -> Check:
 def _conda() -> Check:
     from model_envelope.dependencies.programs import CONDAS, find_conda
 
-    advice = "install micromamba (https://mamba.readthedocs.io): only locks of conda environments and their proof need it"
+    advice = (
+        "install micromamba (https://mamba.readthedocs.io): only locks of conda environments and their proof need it"
+    )
     path = find_conda()
     if path is None:
         return Check("conda", False, f"none of {', '.join(CONDAS)} on PATH", advice)

@@ -55,7 +55,9 @@ def lock(
     """Lock the requirements of an envelope to the versions of the environment that packed it, prove, and seal anew.
 
     With the resolver ``conda-lock`` it is the lock of a conda environment, for ``platforms`` (default: the one of that
-    environment and linux-64); an envelope has a lock of one kind, and the other is left behind. The new envelope appears beside the old one, or in ``into``; the old one stays as it is. The proof runs the model's
+    environment and linux-64); an envelope has a lock of one kind, and the other is left behind.
+
+    The new envelope appears beside the old one, or in ``into``; the old one stays as it is. The proof runs the model's
     code, so the envelope must have been sealed by this user here, or be trusted explicitly.
 
     Raises :class:`Answered` where the envelope is not what was sealed, ``Unsolvable`` where no lock can be found.

@@ -11,14 +11,13 @@ from typing import Any
 
 from model_envelope.dependencies import archives, capture
 from model_envelope.dependencies.asked_modules import CodeSettings, read_code_settings
+from model_envelope.dependencies.graph import Package, packages
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.dependencies.graph import packages
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.local_code import project_folders
 from model_envelope.dependencies.needs import Dropped, Kept, Needs, Seen, find_needs
 from model_envelope.dependencies.own_rules import Asked, Wish, idle, read_wishes, with_shipped
 from model_envelope.dependencies.resolvers import LockRequest, choose
-from model_envelope.foundation.conda_lock import CondaLock
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.files import remove_tree, scratch_folder
 from model_envelope.foundation.lockfile import Lock
@@ -173,23 +172,15 @@ def pack(
         capture.capture_metadata(needs.local, installed, draft.folder / "code")
         report(Done("needs", _needs_text(needs)))
         _write(draft, model, scan, found, needs, installed, checked, main)
-        used, proven = None, lock and prove
         if for_conda is not None:
-            used = conda.NAME
-            conda_lock, needs = _lock_for_conda(draft, for_conda, needs, installed, report)
-            proven = prove and _prove_for_conda(draft, conda_lock, needs, installed, report)
-            inside = packages(conda_lock.versions(), [item.name for item in needs.kept], [installed])
+            ready = _lock_and_prove_for_conda(draft, for_conda, needs, installed, report, prove=prove)
         elif lock:
-            used, locked, needs = _lock(draft, resolver, needs, installed, interpreter, report)
-            if prove:
-                _prove(draft, locked, interpreter, needs, installed, report)
-            inside = locked_packages(locked, needs, installed, room_of=interpreter if prove else None)
-            place = room_packages(locked, interpreter) if prove else installed
-            note_libraries(draft, locked, place, report, room=prove)
+            ready = _lock_and_prove(draft, resolver, needs, installed, interpreter, report, prove=prove)
         else:
-            inside = needed_packages(needs, installed)
+            ready = _Ready(needs, needed_packages(needs, installed))
             if prove:
                 report(Note("not proven: a proof needs the lock; `envelope lock ENVELOPE` adds both"))
+        needs = ready.needs
         if not keep_samples:
             remove_tree(draft.folder / "samples")
         report(Started("seal", "Sealing"))
@@ -198,9 +189,9 @@ def pack(
             interpreter=found.interpreter.executable,
             installed=installed,
             needs=needs,
-            packages=inside,
-            resolver=used,
-            proven=proven,
+            packages=ready.packages,
+            resolver=ready.resolver,
+            proven=ready.proven,
             with_diff=with_diff,
         )
         witness.write_difference(draft)
@@ -224,7 +215,7 @@ def pack(
         dropped=needs.dropped,
         local=tuple(item.name for item in needs.local),
         locked=lock,
-        proven=proven,
+        proven=ready.proven,
     )
 
 
@@ -376,6 +367,28 @@ def _as_authored(document: Any) -> Any:
     return plain_name(document) if isinstance(document, str) else document
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """What is to be sealed, once it is locked and proven as far as that was asked for."""
+
+    needs: Needs
+    packages: tuple[Package, ...]
+    resolver: str | None = None
+    proven: bool = False
+
+
+def _lock_and_prove(
+    draft: Draft, name: str, needs: Needs, installed: Installed, interpreter: Path, report: Report, *, prove: bool
+) -> _Ready:
+    used, locked, needs = _lock(draft, name, needs, installed, interpreter, report)
+    if prove:
+        _prove(draft, locked, interpreter, needs, installed, report)
+    inside = locked_packages(locked, needs, installed, room_of=interpreter if prove else None)
+    place = room_packages(locked, interpreter) if prove else installed
+    note_libraries(draft, locked, place, report, room=prove)
+    return _Ready(needs, inside, used, prove)
+
+
 def _lock(
     draft: Draft, name: str, needs: Needs, installed: Installed, interpreter: Path, report: Report
 ) -> tuple[str, Lock, Needs]:
@@ -408,9 +421,9 @@ def _prove(draft: Draft, lock: Lock, interpreter: Path, needs: Needs, installed:
     report(Done("prove", f"Proven in a clean room: {_and(replay.method for replay in replays)} answer as here"))
 
 
-def _lock_for_conda(
-    draft: Draft, chosen: conda.Plan, needs: Needs, installed: Installed, report: Report
-) -> tuple[CondaLock, Needs]:
+def _lock_and_prove_for_conda(
+    draft: Draft, chosen: conda.Plan, needs: Needs, installed: Installed, report: Report, *, prove: bool
+) -> _Ready:
     along = {item.name: item.version for item in needed_packages(needs, installed)}
     try:
         locked, gone = conda.lock_draft(
@@ -421,23 +434,15 @@ def _lock_for_conda(
             left_out=needs.left_out,
             report=report,
         )
+        replays = conda.prove_draft(draft, locked, report) if prove else None
     except EnvelopeError as error:
         advise(error, needs, installed)
         raise
-    return locked, needs.locked(locked.versions(), gone)
-
-
-def _prove_for_conda(draft: Draft, lock: CondaLock, needs: Needs, installed: Installed, report: Report) -> bool:
-    try:
-        replays = conda.prove_draft(draft, lock, report)
-    except EnvelopeError as error:
-        advise(error, needs, installed)
-        raise
-    if replays is None:
-        return False
-    names = _and(replay.method for replay in replays)
-    report(Done("prove", f"Proven in an environment made from the conda lock: {names} answer as here"))
-    return True
+    if replays is not None:
+        names = _and(replay.method for replay in replays)
+        report(Done("prove", f"Proven in an environment made from the conda lock: {names} answer as here"))
+    inside = packages(locked.versions(), [item.name for item in needs.kept], [installed])
+    return _Ready(needs.locked(locked.versions(), gone), inside, conda.NAME, replays is not None)
 
 
 def find_main(names: Sequence[str], folders: Sequence[Path], first: Sequence[Sequence[Path]] = ()) -> Path:

@@ -80,9 +80,7 @@ def keep(files: EnvelopeFiles, target: Target, into: Path, base_image: str, micr
     """Render into a folder that stays; one that holds the same already is kept as it is."""
     into.mkdir(parents=True, exist_ok=True)
     with scratch_folder(into, prefix=".envelope-") as scratch:
-        context = render_context(
-            files, target, scratch, base_image=base_image, micromamba_image=micromamba_image
-        )
+        context = render_context(files, target, scratch, base_image=base_image, micromamba_image=micromamba_image)
         place = into / context.path.name
         if place.exists():
             if not place.is_dir() or manifest.compose(place) != manifest.compose(context.path):

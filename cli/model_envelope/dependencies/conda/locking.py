@@ -60,9 +60,7 @@ class CondaLockRequest:
 
     def names(self) -> dict[str, dict[str, str]]:
         """Give which conda package has which distribution, as conda-lock reads it: for these it asks nobody else."""
-        return {
-            key: {"conda_name": name, "pypi_name": key} for key, name in sorted(self.environment.owners.items())
-        }
+        return {key: {"conda_name": name, "pypi_name": key} for key, name in sorted(self.environment.owners.items())}
 
     def document(self) -> dict[str, object]:
         """Give the environment.yml. Addresses have their credentials here: it is never kept."""
