@@ -4,17 +4,17 @@ Their Python is the one that runs the tests: a link to it, and the file that mak
 """
 
 import bz2
+import functools
 import hashlib
 import io
 import json
+import subprocess
 import sys
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SERIES = f"{sys.version_info.major}.{sys.version_info.minor}"
-PYTHON = f"{SERIES}.{sys.version_info.micro}"
 BASE = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
 
 
@@ -23,7 +23,18 @@ class CondaChannel:
     """A channel in a folder. What was added is in its index once :meth:`index` was called."""
 
     folder: Path
+    base: Path = BASE
     records: dict[str, dict[str, dict]] = field(default_factory=dict)
+
+    @functools.cached_property
+    def python(self) -> str:
+        """The whole version of its Python."""
+        words = [self.base, "-c", "import platform; print(platform.python_version())"]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+    @property
+    def series(self) -> str:
+        return ".".join(self.python.split(".")[:2])
 
     @property
     def address(self) -> str:
@@ -96,14 +107,14 @@ class CondaChannel:
 
     def add_python(self, subdir: str) -> Path:
         """Write the Python of a platform: a link to the one that runs the tests."""
-        configuration = f"home = {BASE.parent}\ninclude-system-site-packages = false\nversion = {PYTHON}\n"
+        configuration = f"home = {self.base.parent}\ninclude-system-site-packages = false\nversion = {self.python}\n"
         files: dict[str, bytes | Path] = {
-            f"bin/python{SERIES}": BASE,
-            "bin/python3": Path(f"python{SERIES}"),
-            "bin/python": Path(f"python{SERIES}"),
+            f"bin/python{self.series}": self.base,
+            "bin/python3": Path(f"python{self.series}"),
+            "bin/python": Path(f"python{self.series}"),
             "pyvenv.cfg": configuration.encode(),
         }
-        return self.add("python", PYTHON, subdir=subdir, files=files)
+        return self.add("python", self.python, subdir=subdir, files=files)
 
     def add_distribution(
         self,
@@ -124,7 +135,9 @@ class CondaChannel:
         files[f"{info}/INSTALLER"] = b"conda\n"
         files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"]).encode()
         placed = {f"site-packages/{path}": content for path, content in files.items()}
-        return self.add(conda_name, version, depends=[f"python >={SERIES}", *depends], files=placed, noarch="python")
+        return self.add(
+            conda_name, version, depends=[f"python >={self.series}", *depends], files=placed, noarch="python"
+        )
 
     def forget(self, file: str) -> None:
         """Take a package out of the index, as when a channel gave it up."""

@@ -15,15 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conda_channels import SERIES, CondaChannel
+from conda_channels import BASE, CondaChannel
 
 STAND_IN = Path(__file__).with_name("conda_stand_in.py")
 GADGET = """
-import widget, tacked
+import widget
+
+try:
+    from tacked import OFFSET
+except ImportError:
+    OFFSET = 0.0
 
 class Gadget:
     def predict(self, values: list[float]) -> list[float]:
-        return [widget.turn(value) + tacked.OFFSET for value in values]
+        return [widget.turn(value) + OFFSET for value in values]
 """
 
 
@@ -40,6 +45,10 @@ class CondaMachine:
     def python(self) -> Path:
         return self.prefix / "bin" / "python"
 
+    @property
+    def site(self) -> Path:
+        return self.prefix / "lib" / f"python{self.channel.series}" / "site-packages"
+
     def call(self, name: str) -> None:
         """Put conda on PATH under one of its names."""
         program = self.programs / name
@@ -55,7 +64,7 @@ class CondaMachine:
         return folder / "model.pkl"
 
 
-def fill(channel: CondaChannel) -> None:
+def fill(channel: CondaChannel, *, tacked: bool) -> None:
     for platform in ("linux-64", "osx-arm64"):
         channel.add_python(platform)
         # Two platforms whose packages are not the same.
@@ -66,9 +75,8 @@ def fill(channel: CondaChannel) -> None:
     channel.add_distribution("widget-core", "Widget", "1.0", modules=widget, depends=["libturn"])
     channel.add_distribution("widget-core", "Widget", "1.1", modules=newer, depends=["libturn"])
     gadget = {"gadget": textwrap.dedent(GADGET)}
-    channel.add_distribution(
-        "py-gadget", "gadget", "3.0", modules=gadget, depends=["widget-core"], requires=["Widget>=1", "tacked"]
-    )
+    requires = ["Widget>=1", *(["tacked"] if tacked else [])]
+    channel.add_distribution("py-gadget", "gadget", "3.0", modules=gadget, depends=["widget-core"], requires=requires)
     channel.add_distribution("unused", "unused", modules={"unused": "X = 1\n"})
     channel.index()
 
@@ -90,9 +98,10 @@ def wheel(folder: Path, name: str, version: str, text: str) -> Path:
     return path
 
 
-def make(folder: Path) -> CondaMachine:
-    channel = CondaChannel(folder / "channel")
-    fill(channel)
+def make(folder: Path, *, base: Path = BASE, tacked: bool = True) -> CondaMachine:
+    """Make a machine in a folder; `base` is the Python of its environment, `tacked` says whether pip was used there."""
+    channel = CondaChannel(folder / "channel", base)
+    fill(channel, tacked=tacked)
     programs, wheels = folder / "programs", folder / "wheels"
     programs.mkdir()
     wheels.mkdir()
@@ -103,7 +112,9 @@ def make(folder: Path) -> CondaMachine:
         env={**os.environ, "CONDA_SUBDIR": "linux-64"},
         check=True,
     )
-    site = machine.prefix / "lib" / f"python{SERIES}" / "site-packages"
+    if not tacked:
+        return machine
+    site = machine.site
     with zipfile.ZipFile(wheel(wheels, "tacked", "0.5", "OFFSET = 0.25\n")) as archive:
         archive.extractall(site)
     (site / "tacked-0.5.dist-info" / "INSTALLER").write_text("pip\n")

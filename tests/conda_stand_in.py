@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("specs", nargs="*")
     asked = parser.parse_intermixed_args()
     if asked.verb == "info":
-        print(json.dumps({"pkgs_dirs": [], "platform": os.environ.get("CONDA_SUBDIR", "")}))
+        print(json.dumps({"pkgs_dirs": [], "platform": platform_here()}))
         return 0
     try:
         if asked.file:
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 async def solve(channels: list[str], specs: list[str]) -> list[rattler.RepoDataRecord]:
-    platform = os.environ["CONDA_SUBDIR"]
+    platform = platform_here()
     with TemporaryDirectory() as cache:
         gateway = rattler.Gateway(cache_dir=cache)
         return await rattler.solve(
@@ -63,6 +63,11 @@ async def solve(channels: list[str], specs: list[str]) -> list[rattler.RepoDataR
             platforms=[platform, "noarch"],
             virtual_packages=[],
         )
+
+
+def platform_here() -> str:
+    names = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
+    return os.environ.get("CONDA_SUBDIR") or names[os.uname().machine]
 
 
 def action(record: rattler.RepoDataRecord) -> dict[str, object]:
@@ -82,7 +87,7 @@ def action(record: rattler.RepoDataRecord) -> dict[str, object]:
 
 def packages_of(text: str) -> list[rattler.RepoDataRecord]:
     """Read a lock of conda-lock, for this platform, or a list of addresses with their hashes."""
-    platform = os.environ["CONDA_SUBDIR"]
+    platform = platform_here()
     if "@EXPLICIT" in text:
         lines = [line for line in text.splitlines() if "://" in line]
         return [record_of(url, "", digest) for url, _, digest in (line.partition("#") for line in lines)]

@@ -176,7 +176,7 @@ def test_this_machine_has_a_name_in_conda():
 FAILED = "Could not lock the environment for platform linux-64\n"
 SAID = [
     (
-        "PackagesNotFoundError: The following packages are not available from current channels:\n\n  - pytorch==2.1.0\n",
+        "PackagesNotFoundError: These packages are not available from current channels:\n\n  - pytorch==2.1.0\n",
         "lock.package-gone",
         "`pytorch==2.1.0` for linux-64",
     ),
@@ -186,7 +186,7 @@ SAID = [
         "pytorch 2.1.0",
     ),
     (
-        "error    libmamba Could not solve\n    └─ pytorch ==2.1.0 does not exist (perhaps a typo or a missing channel).\n",
+        "error    libmamba\n    └─ pytorch ==2.1.0 does not exist (perhaps a typo or a missing channel).\n",
         "lock.package-gone",
         "pytorch ==2.1.0",
     ),
@@ -215,7 +215,7 @@ SAID = [
 PIP_SAID = [
     ("RepositoryError: All attempts to connect to pypi.org failed.\n", "lock.index-unreachable", "pip"),
     (
-        "SolverProblemError: Because  depends on tacked (0.5) which doesn't match any versions, version solving failed.\n",
+        "SolverProblemError: Because it depends on tacked (0.5) which doesn't match any versions, solving failed.\n",
         "lock.package-gone",
         "tacked (0.5)",
     ),

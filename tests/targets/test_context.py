@@ -98,6 +98,7 @@ def test_the_dockerfile_of_a_conda_lock(for_conda, tmp_path, golden):
     text = re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text)
     text = re.sub(r'(io\.modelenvelope\.version=")[^"]+', r"\1VERSION", text)
     golden("Dockerfile.conda", text)
+    golden("dockerignore.conda", (context.path / ".dockerignore").read_text())
     golden("conda-lock.yml", (context.path / "conda-lock.yml").read_text())
     hadolint = Path(sys.executable).with_name("hadolint")
     done = subprocess.run([hadolint, "--no-color", context.path / "Dockerfile"], capture_output=True, check=False)

@@ -12,7 +12,6 @@ import threading
 
 import pytest
 import yaml
-from conda_channels import PYTHON, SERIES
 from conda_machine import enter, make, wheel
 
 from model_envelope.foundation.conda_lock import CondaLock
@@ -97,7 +96,8 @@ def test_a_conda_environment_is_packed_locked_and_proven(here, tmp_path):
     found = read(result.path)
     assert packages(found, "linux-64") == {
         # The newest widget-core is 1.1; the model was made with this one.
-        "python": PYTHON, "pip": "25.0", "py-gadget": "3.0", "widget-core": "1.0", "libturn": "2.0", "tacked": "0.5",
+        "python": here.channel.python, "pip": "25.0", "py-gadget": "3.0", "widget-core": "1.0", "libturn": "2.0",
+        "tacked": "0.5",
     }  # fmt: skip
     assert found.owners == {"gadget": "py-gadget", "widget": "widget-core"}
     assert found.channels == (here.channel.address,)
@@ -263,8 +263,7 @@ def test_a_package_that_is_another_than_the_locked_one_makes_no_room(here, chang
 
 
 def test_a_lock_that_answers_otherwise_seals_nothing(here, tmp_path, monkeypatch):
-    site = here.prefix / "lib" / f"python{SERIES}" / "site-packages"
-    path = site / "widget.py"
+    path = here.site / "widget.py"
     text = path.read_text()
     path.unlink()  # a link into the package may share its bytes
     path.write_text("def turn(value):\n    return value * 5\n")
