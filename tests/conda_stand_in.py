@@ -6,6 +6,7 @@ It takes what this project and conda-lock start conda with: `create --dry-run --
 
 import argparse
 import asyncio
+import base64
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import sys
 import urllib.request
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import unquote, urlsplit
 
 import rattler
 
@@ -102,8 +104,7 @@ def record_of(url: str, sha256: str, md5: str) -> rattler.RepoDataRecord:
 
     with TemporaryDirectory() as scratch:
         path = Path(scratch) / re.sub(r".*/", "", url)
-        with urllib.request.urlopen(url) as answer:
-            content = answer.read()
+        content = fetch(url)
         for name, wanted in (("sha256", sha256), ("md5", md5)):
             if wanted and hashlib.new(name, content).hexdigest() != wanted:
                 raise ValueError(f"{name} mismatch for {url}: the file is another than {wanted}")
@@ -114,6 +115,17 @@ def record_of(url: str, sha256: str, md5: str) -> rattler.RepoDataRecord:
     package.sha256 = bytes.fromhex(sha256) or None
     package.md5 = bytes.fromhex(md5) or None
     return rattler.RepoDataRecord(package, path.name, url, url.rsplit("/", 2)[0])
+
+
+def fetch(url: str) -> bytes:
+    """Fetch a file, with the user and password that the address may have."""
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(parts._replace(netloc=host).geturl())
+    if user:
+        request.add_header("Authorization", f"Basic {base64.b64encode(unquote(user).encode()).decode()}")
+    with urllib.request.urlopen(request) as answer:
+        return answer.read()
 
 
 async def install(records: list[rattler.RepoDataRecord], prefix: str) -> None:

@@ -3,12 +3,14 @@
 The channel is made here, and conda is stood in for by py-rattler (see ``conda_stand_in.py``).
 """
 
+import base64
 import copy
 import functools
 import hashlib
 import http.server
 import json
 import threading
+import urllib.request
 
 import pytest
 import yaml
@@ -26,6 +28,7 @@ from model_envelope.workflows.dependencies import dependencies
 from model_envelope.workflows.lock import lock
 from model_envelope.workflows.pack import Asked, Label, SampleFile, pack
 from model_envelope.workflows.provenance import read_provenance
+from model_envelope.workflows.serve import serve
 from model_envelope.workflows.verify import verify
 
 pytestmark = pytest.mark.xdist_group("conda")
@@ -272,6 +275,80 @@ def test_a_lock_that_answers_otherwise_seals_nothing(here, tmp_path, monkeypatch
     finally:
         path.unlink()
         path.write_text(text)
+
+
+class Stop(Exception):
+    """Ends a service from within ``ready``, as an interrupt would."""
+
+
+@pytest.mark.network
+def test_it_is_served_in_an_environment_made_from_its_lock_and_the_pins_of_the_service(
+    here, index, tmp_path, monkeypatch
+):
+    result = packed(here, tmp_path)
+    monkeypatch.delenv("PIP_INDEX_URL")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", index)
+    seen = []
+
+    def ready(served):
+        with urllib.request.urlopen(f"{served.url}/predict", b'{"values": [1.0]}') as answer:
+            seen.append(json.load(answer))
+        raise Stop
+
+    with pytest.raises(Stop):
+        serve(result.path, port=0, ready=ready)
+    assert seen == [[2.25]]
+
+
+SECRET = "hunter2hunter2"
+
+
+class Private(Quiet):
+    def do_GET(self):
+        wanted = base64.b64encode(f"me:{SECRET}".encode()).decode()
+        if self.headers.get("Authorization") != f"Basic {wanted}":
+            self.send_error(401)
+        else:
+            super().do_GET()
+
+
+@pytest.fixture
+def private(here, tmp_path):
+    """The channel behind a password, which stands in conda's settings; the environment came from there."""
+    records = list((here.prefix / "conda-meta").glob("*.json"))
+    before = {path: path.read_text() for path in records}
+    handler = functools.partial(Private, directory=str(here.channel.folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        for path, text in before.items():
+            path.write_text(text.replace(here.channel.address, address))
+        (tmp_path / ".condarc").write_text(f"channels: ['http://me:${{WORD}}@127.0.0.1:{server.server_port}']\n")
+        yield address
+        server.shutdown()
+        thread.join()
+    for path, text in before.items():
+        path.write_text(text)
+
+
+def test_a_channel_behind_a_password_is_locked_and_proven_and_the_password_is_nowhere(
+    here, private, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("WORD", SECRET)
+    monkeypatch.setenv("ENVELOPE_CACHE_DIR", str(tmp_path / "cache"))
+    result = packed(here, tmp_path)
+    assert result.proven
+    assert read(result.path).channels == (private,)
+    for path in [*result.path.rglob("*"), *(tmp_path / "cache").rglob("*")]:
+        assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
+
+
+def test_a_channel_that_asks_for_a_password_is_told_without_any(here, private, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORD", "wrong-hunter3")
+    error = fails(here, tmp_path, ToolFailed, "lock.channel-unreachable")
+    assert private in error.message
+    assert "wrong-hunter3" not in str(error)
 
 
 def test_the_image_takes_conda_packages_from_micromamba_and_the_rest_from_pip(here, tmp_path):

@@ -18,7 +18,7 @@ from model_envelope.dependencies.freeze import conda_records
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.programs import find_conda, find_uv
 from model_envelope.foundation import process
-from model_envelope.foundation.conda_lock import CondaLock
+from model_envelope.foundation.conda_lock import CondaLock, clean_address
 from model_envelope.foundation.directories import cache_dir
 from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing
 from model_envelope.foundation.files import exclusive, json_bytes, remove_tree, scratch_folder, write_atomic
@@ -140,6 +140,7 @@ def _make(conda: Path, folder: Path, lock: CondaLock, platform: str) -> Path:
         )
     if not made.ok:
         raise _not_made(made, channels)
+    _forget_credentials(target, channels)
     found = {(str(item["name"]), str(item["version"])) for item in conda_records(target) or ()}
     lacking = [f"`{item.name}` {item.version}" for item in lock.of(platform) if (item.name, item.version) not in found]
     python = _python_of(folder)
@@ -152,6 +153,16 @@ def _make(conda: Path, folder: Path, lock: CondaLock, platform: str) -> Path:
             hint="the lock names what has to be there: it was edited, or this conda is too old to read it",
         )
     return python
+
+
+def _forget_credentials(target: Path, channels: Channels) -> None:
+    """Take the credentials out of what conda noted of where the packages came from."""
+    secret = [channel.rstrip("/") for channel in channels.configured if clean_address(channel) != channel.rstrip("/")]
+    for path in (target / "conda-meta").glob("*") if secret else ():
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        for channel in secret:
+            text = text.replace(channel, clean_address(channel))
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def _not_made(finished: process.Finished, channels: Channels) -> ToolFailed:
