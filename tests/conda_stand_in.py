@@ -134,4 +134,8 @@ async def install(records: list[rattler.RepoDataRecord], prefix: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The threads of py-rattler may still run, and end the interpreter by a signal on its way out.
+    os._exit(code)

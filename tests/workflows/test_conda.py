@@ -25,6 +25,7 @@ from model_envelope.runtime.reading import read_envelope
 from model_envelope.targets.context import render_context
 from model_envelope.targets.target import find_target
 from model_envelope.workflows.dependencies import dependencies
+from model_envelope.workflows.diff import diff
 from model_envelope.workflows.lock import lock
 from model_envelope.workflows.pack import Asked, Label, SampleFile, pack
 from model_envelope.workflows.provenance import read_provenance
@@ -131,7 +132,20 @@ def test_an_envelope_changes_its_lock_from_one_kind_to_the_other(here, tmp_path)
     shown = dependencies(for_conda.path)
     assert shown.source == "env/conda-lock.yml"
     assert {"gadget", "widget", "tacked"} <= {item.name for item in shown.packages}
-    assert read(for_conda.path) == read(packed(here, tmp_path / "direct").path)
+    direct = packed(here, tmp_path / "direct")
+    assert read(for_conda.path) == read(direct.path)
+    assert diff(first.path, direct.path).dependencies.source == "env/requirements.in"
+    assert diff(for_conda.path, direct.path).dependencies.source == "env/conda-lock.yml"
+
+
+def test_what_came_from_no_index_is_named_with_where_it_came_from(here, tmp_path):
+    path = here.site / "tacked-0.5.dist-info" / "direct_url.json"
+    path.write_text('{"url": "file:///srv/tacked-0.5-py3-none-any.whl", "archive_info": {}}')
+    try:
+        error = fails(here, tmp_path, Unsolvable, "lock.unsolvable")
+    finally:
+        path.unlink()
+    assert "`tacked` (from file:///srv/tacked-0.5-py3-none-any.whl)" in error.message
 
 
 def test_what_is_dropped_is_in_no_lock(here, tmp_path):

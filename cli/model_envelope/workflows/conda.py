@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_envelope.dependencies.conda.channels import read_channels
+from model_envelope.dependencies.conda.channels import Channels, read_channels
 from model_envelope.dependencies.conda.environment import (
     CondaEnvironment,
     chosen_platforms,
@@ -39,10 +39,14 @@ PIP_LOCK = "env/requirements.lock"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is locked for conda: the environment that the model was packed in, and the platforms."""
+    """What is locked for conda: the environment that the model was packed in, and the platforms.
+
+    ``channels`` are those of the settings of this machine, with their credentials.
+    """
 
     environment: CondaEnvironment
     platforms: tuple[str, ...]
+    channels: Channels
 
 
 def plan(python: Path, platforms: Sequence[str], noted: Mapping[str, Any] | None = None) -> Plan:
@@ -55,9 +59,10 @@ def plan(python: Path, platforms: Sequence[str], noted: Mapping[str, Any] | None
     none of conda's (``lock.no-conda-environment``) or a platform is unknown.
     """
     programs()
-    environment = CondaEnvironment.from_document(noted) if noted else None
+    environment, channels = (CondaEnvironment.from_document(noted), read_channels()) if noted else (None, Channels())
     if environment is None:
         facts = facts_of(python)
+        channels = read_channels(facts.prefix)
         environment = read_conda_environment(facts.prefix, Installed.read(facts.path))
         if environment is None:
             raise InvalidInput(
@@ -66,7 +71,7 @@ def plan(python: Path, platforms: Sequence[str], noted: Mapping[str, Any] | None
                 hint="name the Python of the environment that the model was trained in with `--python`, or lock with "
                 "`--resolver auto`, as PyPI has the packages",
             )
-    return Plan(environment, chosen_platforms(platforms, environment.platform))
+    return Plan(environment, chosen_platforms(platforms, environment.platform), channels)
 
 
 def lock_draft(
@@ -76,12 +81,14 @@ def lock_draft(
     requirements: bytes,
     along: Mapping[str, str],
     left_out: Mapping[str, str],
+    origins: Mapping[str, str] | None = None,
     report: Report = silent,
 ) -> tuple[CondaLock, tuple[Dropped, ...]]:
     """Lock direct needs and what they lead to (``along``, with versions) and write the lock into a draft.
 
-    It takes the place of a lock for pip. ``left_out`` gives reasons for what must not be locked although something
-    requires it; what of it was taken out of the lock is given too.
+    It takes the place of a lock for pip. ``origins`` says what came from elsewhere than an index. ``left_out`` gives
+    reasons for what must not be locked although something requires it; what of it was taken out of the lock is given
+    too.
     """
     report(Started("lock", f"Locking for {', '.join(chosen.platforms)} with {NAME}"))
     found = lock_conda(
@@ -90,8 +97,9 @@ def lock_draft(
             along={name: version for name, version in along.items() if name not in left_out},
             environment=chosen.environment,
             platforms=chosen.platforms,
-            channels=read_channels(),
+            channels=chosen.channels,
             index=IndexSettings.from_environment(),
+            origins=origins or {},
         )
     )
     gone = tuple(

@@ -425,13 +425,15 @@ def _lock_and_prove_for_conda(
     draft: Draft, chosen: conda.Plan, needs: Needs, installed: Installed, report: Report, *, prove: bool
 ) -> _Ready:
     along = {item.name: item.version for item in needed_packages(needs, installed)}
+    versions = installed.versions
     try:
         locked, gone = conda.lock_draft(
             draft,
             chosen,
             requirements=needs.requirements,
-            along={name: version for name, version in along.items() if name in installed.distributions},
+            along={name: version for name, version in along.items() if name in versions},
             left_out=needs.left_out,
+            origins=installed.origins,
             report=report,
         )
         replays = conda.prove_draft(draft, locked, report) if prove else None

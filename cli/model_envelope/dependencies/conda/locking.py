@@ -35,6 +35,7 @@ class CondaLockRequest:
 
     ``requirements`` are the bytes of a requirements file, the direct needs; ``along`` all that they lead to in the
     packing ``environment``, by canonical name, with the versions there. ``platforms`` are conda's names of them.
+    ``origins`` says where distributions of that environment come from that were installed from no index (PEP 610).
     """
 
     requirements: bytes
@@ -43,6 +44,7 @@ class CondaLockRequest:
     platforms: Sequence[str]
     channels: Channels = field(default_factory=Channels)
     index: IndexSettings = field(default_factory=IndexSettings)
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     def conda_specs(self) -> list[str]:
         """Give the conda packages to ask for, with the versions of the packing environment."""
@@ -57,6 +59,11 @@ class CondaLockRequest:
         needs = {key: line for key, line in self._lines().items() if not self._owner(key)}
         along = {key: f"{key}=={version}" for key, version in self.along.items() if not self._owner(key)}
         return [line for _, line in sorted({**along, **needs}.items())]
+
+    def from_elsewhere(self) -> dict[str, str]:
+        """Give what pip installed from no index, and where it came from: no index can be asked for it."""
+        names = (re.split(r"[\s=<>!~;@\[]", line, maxsplit=1)[0] for line in self.pip_lines() if "==" in line)
+        return {key: self.origins[key] for name in names if (key := canonicalize_name(name)) in self.origins}
 
     def names(self) -> dict[str, dict[str, str]]:
         """Give which conda package has which distribution, as conda-lock reads it: for these it asks nobody else."""
@@ -109,6 +116,13 @@ def lock_conda(request: CondaLockRequest) -> CondaLock:
             "the conda environment does not say which channels its packages came from, and conda's settings name none",
             code="lock.no-channels",
             hint="name them in a .condarc: `conda config --add channels conda-forge`",
+        )
+    if elsewhere := request.from_elsewhere():
+        shown = ", ".join(f"`{name}` (from {request.redact(origin)})" for name, origin in elsewhere.items())
+        raise Unsolvable(
+            f"the environment has packages that were not installed from an index, and no index has them: {shown}",
+            code="lock.unsolvable",
+            hint="build a conda package or a wheel of it, put that on a channel or index, and install it from there",
         )
     with scratch_folder(prefix="envelope-lock-") as folder:
         (folder / "environment.yml").write_bytes(json_bytes(request.document()))
