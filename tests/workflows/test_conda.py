@@ -33,6 +33,9 @@ from model_envelope.workflows.serve import serve
 from model_envelope.workflows.verify import verify
 
 
+pytestmark = pytest.mark.slow
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *words):
         """Say nothing."""
