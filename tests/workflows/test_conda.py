@@ -32,7 +32,6 @@ from model_envelope.workflows.provenance import read_provenance
 from model_envelope.workflows.serve import serve
 from model_envelope.workflows.verify import verify
 
-
 pytestmark = pytest.mark.slow
 
 

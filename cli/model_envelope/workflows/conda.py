@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,13 @@ from model_envelope.foundation.progress import Done, Note, Report, Started, sile
 from model_envelope.runtime import manifest
 from model_envelope.runtime.reading import EnvelopeFiles, read_envelope
 from model_envelope.runtime.replay import MethodReplay
-from model_envelope.store.draft import Draft
+from model_envelope.store.draft import Draft, open_draft
+from model_envelope.store.ledger import read_ledger
+from model_envelope.store.sealing import seal
+from model_envelope.workflows.provenance import keep_difference, read_provenance
 from model_envelope.workflows.replaying import disagreement, replay_with
 
-__all__ = ["NAME", "Plan", "lock_draft", "plan", "prove_draft", "read_lock", "room_of"]
+__all__ = ["NAME", "Plan", "lock_again", "lock_draft", "plan", "prove_draft", "read_lock", "room_of"]
 
 PIP_LOCK = "env/requirements.lock"
 
@@ -140,6 +144,65 @@ def prove_draft(draft: Draft, lock: CondaLock, report: Report = silent) -> tuple
     return replays
 
 
+@dataclass(frozen=True)
+class LockedAgain:
+    """An envelope that was made of another one, with a conda lock."""
+
+    path: Path
+    digest: str
+    distributions: int
+    proven: bool
+
+
+def lock_again(
+    files: EnvelopeFiles,
+    platforms: Sequence[str],
+    *,
+    python: Path | None,
+    into: Path | None,
+    prove: bool,
+    report: Report = silent,
+) -> LockedAgain:
+    """Make a new envelope of one that is as it was sealed: its lock is that of the conda environment that packed it.
+
+    ``python`` names the interpreter of that environment where the provenance does not describe it.
+    """
+    witness, ledger = read_provenance(files), read_ledger(files.path)
+    chosen = plan(python or Path(sys.executable), platforms, witness.get("conda"))
+    target, installed = into or files.path.parent, witness.get("installed", {})
+    with open_draft(target) as draft:
+        for name in manifest.sealed_files(files.path):
+            draft.copy(name, files.path / name)
+        locked, gone = lock_draft(
+            draft,
+            chosen,
+            requirements=(files.path / "env" / "requirements.in").read_bytes(),
+            along={item["name"]: item["version"] for item in witness.get("packages", ()) if item["name"] in installed},
+            left_out=witness.get("left_out", {}),
+            report=report,
+        )
+        replays = prove_draft(draft, locked, report) if prove and files.samples else None
+        if replays is not None:
+            count = f"{len(replays)} methods answer as sealed"
+            report(Done("prove", f"Proven in an environment made from the conda lock: {count}"))
+        elif prove and not files.samples:
+            report(Note("not proven: the envelope was sealed without samples"))
+        keep_difference(files, witness, draft)
+        dropped = {item["name"]: item for item in (*map(asdict, gone), *witness.get("dropped", ()))}
+        noted = {"dropped": [dropped[name] for name in sorted(dropped)]} if dropped else {}
+        changes = {"previous": files.digest, "resolver": NAME, "proven": replays is not None}
+        sealed = seal(
+            draft,
+            target,
+            name=files.description.name,
+            provenance={**witness, **noted, **changes},
+            tags=ledger.tags,
+            metrics=ledger.metrics,
+        )
+    report(Done("seal", f"Sealed {sealed.path.name}"))
+    return LockedAgain(sealed.path, sealed.digest, len(locked.versions()), replays is not None)
+
+
 def read_lock(files: EnvelopeFiles) -> CondaLock | None:
     """Read the conda lock of an envelope; None where it has none."""
     if not files.conda_lock.is_file():
@@ -166,6 +229,4 @@ def room_of(files: EnvelopeFiles, lock: CondaLock, report: Report = silent, *, p
 
 def platform_here() -> str:
     """Give conda's name of the platform of this machine; empty where conda has none."""
-    import sys
-
     return platform_of(describe(Path(sys.executable)).platform)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,7 +71,8 @@ def lock(
     if prove:
         store_trust.require(files, trusted=trust)
     if resolver == conda.NAME:
-        return _lock_for_conda(files, platforms, python, into, report, prove=prove)
+        made = conda.lock_again(files, platforms, python=python, into=into, prove=prove, report=report)
+        return LockResult(made.path, made.digest, files.digest, made.distributions, made.proven)
     if platforms:
         raise InvalidInput(
             "platforms can be named for a lock of a conda environment only",
@@ -127,54 +127,6 @@ def lock(
         )
     report(Done("seal", f"Sealed {sealed.path.name}"))
     return LockResult(sealed.path, sealed.digest, files.digest, len(locked.pins), proven)
-
-
-def _lock_for_conda(
-    files: EnvelopeFiles,
-    platforms: Sequence[str],
-    python: Path | None,
-    into: Path | None,
-    report: Report,
-    *,
-    prove: bool,
-) -> LockResult:
-    witness = read_provenance(files)
-    chosen = conda.plan(python or Path(sys.executable), platforms, witness.get("conda"))
-    target, ledger = into or files.path.parent, read_ledger(files.path)
-    with open_draft(target) as draft:
-        for name in manifest.sealed_files(files.path):
-            draft.copy(name, files.path / name)
-        installed = witness.get("installed", {})
-        along = {item["name"]: item["version"] for item in witness.get("packages", ()) if item["name"] in installed}
-        requirements = (files.path / "env" / "requirements.in").read_bytes()
-        locked, gone = conda.lock_draft(
-            draft,
-            chosen,
-            requirements=requirements,
-            along=along,
-            left_out=witness.get("left_out", {}),
-            report=report,
-        )
-        replays = None
-        if prove and files.samples:
-            replays = conda.prove_draft(draft, locked, report)
-        elif prove:
-            report(Note("not proven: the envelope was sealed without samples"))
-        if replays is not None:
-            count = f"{len(replays)} methods answer as sealed"
-            report(Done("prove", f"Proven in an environment made from the conda lock: {count}"))
-        keep_difference(files, witness, draft)
-        changes = {"previous": files.digest, "resolver": conda.NAME, "proven": replays is not None}
-        sealed = seal(
-            draft,
-            target,
-            name=files.description.name,
-            provenance={**witness, **_dropped(witness, gone), **changes},
-            tags=ledger.tags,
-            metrics=ledger.metrics,
-        )
-    report(Done("seal", f"Sealed {sealed.path.name}"))
-    return LockResult(sealed.path, sealed.digest, files.digest, len(locked.versions()), replays is not None)
 
 
 def _dropped(witness: Mapping[str, Any], gone: Sequence[Dropped]) -> dict[str, Any]:

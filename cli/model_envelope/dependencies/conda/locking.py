@@ -264,6 +264,9 @@ def _error(request: CondaLockRequest, finished: process.Finished, conda: Path) -
     )
 
 
+_WRAPPING = ("Command: [", "STDOUT:", "STDERR:", "The above exception was", "During handling of the above")
+
+
 def _solver_said(said: str, lines: int = 25) -> str:
     """Give what the solver said, without what conda-lock wraps it in."""
     kept: list[str] = []
@@ -274,7 +277,7 @@ def _solver_said(said: str, lines: int = 25) -> str:
         elif inside and line and not line.startswith((" ", "\t")):
             inside = False
             kept += [] if "CalledProcessError" in line else [line]
-        elif not inside and line.strip() and not line.lstrip().startswith(("Command: [", "STDOUT:", "STDERR:")):
+        elif not inside and line.strip() and not line.lstrip().startswith(_WRAPPING):
             kept.append(line)
     # conda-lock shows the JSON of the answer once more below its message.
     shown = [line for line in dict.fromkeys(kept) if not re.match(r'\s*[{}"\]]', line)]
