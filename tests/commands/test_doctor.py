@@ -6,7 +6,8 @@ import pytest
 from model_envelope.workflows import doctor as workflow
 
 NAMES = [
-    "python", "uv", "pip-tools", "clean rooms", "docker engine", "buildkit client", "java", "cache", "templates",
+    "python", "uv", "pip-tools", "clean rooms", "conda-lock", "conda", "docker engine", "buildkit client", "java",
+    "cache", "templates",
 ]  # fmt: skip
 
 
@@ -14,6 +15,8 @@ NAMES = [
 def bare(monkeypatch, tmp_path):
     """A machine on which no program is found and no engine answers."""
     monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("CONDA_EXE", "MAMBA_EXE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
     monkeypatch.setattr("model_envelope.dependencies.programs.find_uv", lambda: None)
     yield
@@ -41,7 +44,7 @@ def test_what_is_missing_comes_with_advice_and_is_no_error(cli, bare):
     ran = cli("doctor", "--json")
     assert ran.code == 0
     checks = {check["name"]: check for check in ran.result["checks"]}
-    for name in ("uv", "docker engine", "buildkit client", "java"):
+    for name in ("uv", "conda", "docker engine", "buildkit client", "java"):
         assert not checks[name]["ok"], name
         assert checks[name]["advice"], name
     assert checks["clean rooms"]["found"] == "made with venv and pip"
@@ -56,6 +59,18 @@ def test_a_program_that_does_not_work_is_missing(cli, tmp_path, monkeypatch):
     check = workflow._java()
     assert not check.ok
     assert check.found == f"`{java}` does not work: no memory"
+
+
+def test_conda_is_found_under_any_of_its_names(cli, tmp_path, monkeypatch):
+    mamba = tmp_path / "mamba"
+    mamba.write_text("#!/bin/sh\necho 'mamba 2.3.1'\n")
+    mamba.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert workflow._conda().found == f"mamba 2.3.1 at {mamba}"
+    monkeypatch.setattr("model_envelope.dependencies.programs.has_module", lambda name: False)
+    check = workflow._conda_lock()
+    assert (check.ok, check.found) == (False, "not installed")
+    assert "model-envelope[conda-lock]" in check.advice
 
 
 def test_the_size_of_the_cache(cli, tmp_path, monkeypatch):

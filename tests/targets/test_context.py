@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from handmade import make_envelope, seal
 
-from model_envelope.foundation.errors import InvalidInput, Refused
+from model_envelope.foundation.conda_lock import CondaLock, CondaPackage
+from model_envelope.foundation.errors import InvalidInput, Refused, Unsolvable
 from model_envelope.foundation.libraries import Libraries, Library
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.runtime import manifest
@@ -61,6 +62,74 @@ def test_the_dockerfile(tmp_path, golden, install):
     text = re.sub(r'(io\.modelenvelope\.version=")[^"]+', r"\1VERSION", text)
     golden(f"Dockerfile.{install.value}", text)
     golden(f"dockerignore.{install.value}", (context.path / ".dockerignore").read_text())
+
+
+@pytest.fixture
+def for_conda(tmp_path):
+    """An envelope with a conda lock in the place of one for pip."""
+    envelope = make_envelope(tmp_path, python="3.11", lock=None)
+    (envelope / "env" / "conda-lock.yml").write_bytes(CONDA.to_bytes())
+    seal(envelope)
+    return envelope
+
+
+def conda_package(name, version, platform="linux-64", manager="conda"):
+    url = f"https://conda.anaconda.org/conda-forge/{platform}/{name}-{version}-0.conda"
+    return CondaPackage(manager, name, platform, version, url, md5="a" * 32, sha256="b" * 64)
+
+
+CONDA = CondaLock(
+    ("https://conda.anaconda.org/conda-forge",),
+    (
+        conda_package("python", "3.11.9"),
+        conda_package("python", "3.11.9", "osx-arm64"),
+        conda_package("pytorch", "2.1.0"),
+        conda_package("python-uvicorn", "0.40.0"),
+        conda_package("python-tzdata", "2024a"),
+        conda_package("tacked", "0.5", manager="pip"),
+    ),
+    {"torch": "pytorch", "uvicorn": "python-uvicorn", "tzdata": "python-tzdata"},
+)
+
+
+def test_the_dockerfile_of_a_conda_lock(for_conda, tmp_path, golden):
+    context = render(for_conda, tmp_path / "out", base_image="debian:stable-slim", micromamba_image="mamba/mamba:2")
+    text = (context.path / "Dockerfile").read_text()
+    text = re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text)
+    text = re.sub(r'(io\.modelenvelope\.version=")[^"]+', r"\1VERSION", text)
+    golden("Dockerfile.conda", text)
+    golden("dockerignore.conda", (context.path / ".dockerignore").read_text())
+    golden("conda-lock.yml", (context.path / "conda-lock.yml").read_text())
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([hadolint, "--no-color", context.path / "Dockerfile"], capture_output=True, check=False)
+    assert done.stdout == b""
+
+
+def test_what_conda_provides_is_not_installed_once_more(for_conda, tmp_path):
+    lock = Lock.parse(render(for_conda, tmp_path / "out").lock)
+    names = lock.versions()
+    assert names["tacked"] == "0.5"
+    assert "starlette" in names
+    assert not {"torch", "uvicorn", "tzdata", "python"} & names.keys()
+
+
+def test_a_conda_package_that_the_target_cannot_live_with_is_told(for_conda, tmp_path):
+    text = CONDA.to_bytes().replace(b"0.40.0", b"0.12.0")
+    (for_conda / "env" / "conda-lock.yml").write_bytes(text)
+    seal(for_conda)
+    with pytest.raises(Unsolvable) as caught:
+        render(for_conda, tmp_path / "out")
+    assert caught.value.code == "target.clash"
+    assert [problem.path for problem in caught.value.problems] == ["uvicorn"]
+
+
+def test_a_conda_lock_for_no_linux_gives_no_image(for_conda, tmp_path):
+    lock = CondaLock(CONDA.channels, CONDA.of("osx-arm64"))
+    (for_conda / "env" / "conda-lock.yml").write_bytes(lock.to_bytes())
+    seal(for_conda)
+    with pytest.raises(InvalidInput) as caught:
+        render(for_conda, tmp_path / "out")
+    assert caught.value.code == "target.conda-platform"
 
 
 LIBRARIES = Libraries.of(

@@ -3,7 +3,7 @@ from typing import Annotated
 
 import typer
 
-from model_envelope.commands.options import BaseImage, EnvelopeArgument, Json, TargetName
+from model_envelope.commands.options import BaseImage, EnvelopeArgument, Json, MicromambaImage, TargetName
 from model_envelope.commands.output import Line, command
 from model_envelope.workflows import build as workflow
 
@@ -18,6 +18,7 @@ def build(
         ),
     ] = None,
     base_image: BaseImage = None,
+    micromamba_image: MicromambaImage = None,
     json: Json = False,
 ) -> None:
     """Build an image, and prove that it answers the same.
@@ -26,7 +27,14 @@ def build(
     the image get its name, which is printed; else the command ends with 3.
     """
     with command("build", json=json) as out:
-        result = workflow.build(envelope, target=target, image=image, base_image=base_image, report=out.report)
+        result = workflow.build(
+            envelope,
+            target=target,
+            image=image,
+            base_image=base_image,
+            micromamba_image=micromamba_image,
+            report=out.report,
+        )
         out.finish(result, text=_text)
 
 

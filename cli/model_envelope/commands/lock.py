@@ -4,22 +4,15 @@ from typing import Annotated
 
 import typer
 
-from model_envelope.commands.options import AllowNetwork, EnvelopeArgument, Json, Python, Trust
+from model_envelope.commands.options import AllowNetwork, EnvelopeArgument, Json, Platforms, Python, Resolver, Trust
 from model_envelope.commands.output import Line, command
 from model_envelope.workflows import lock as workflow
 
 
 def lock(
     envelope: EnvelopeArgument,
-    resolver: Annotated[str, typer.Option(metavar="NAME", help="auto, uv or pip-tools.")] = "auto",
-    platform: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PLATFORM",
-            help="What it is for: linux/amd64, linux/arm64, macos/arm64 or macos/amd64; may be repeated. "
-            "Default: what it was for, or this machine.",
-        ),
-    ] = None,
+    resolver: Resolver = "auto",
+    platform: Platforms = None,
     python_version: Annotated[
         str | None,
         typer.Option(

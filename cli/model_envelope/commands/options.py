@@ -46,6 +46,21 @@ Trust = Annotated[
 ]
 
 AllowNetwork = Annotated[bool, typer.Option("--allow-network", help="Let the model use the network in the clean room.")]
+Resolver = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="What locks: auto, uv, pip-tools, or conda-lock for a conda environment."),
+]
+
+Platforms = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--platform",
+        metavar="PLATFORM",
+        help="What the lock is for: linux/amd64, linux/arm64, macos/arm64 or macos/amd64; may be repeated. "
+        "Default: what it was for, or this machine.",
+        show_default=False,
+    ),
+]
 
 TargetName = Annotated[
     str, typer.Option("--target", metavar="TARGET", help="What to make: service, or a folder of your own.")
@@ -58,6 +73,18 @@ BaseImage = Annotated[
         metavar="IMAGE",
         help="The image to build on; `{python}` stands for the envelope's Python. Default: ENVELOPE_BASE_IMAGE, "
         "`base-image` in [tool.envelope] of pyproject.toml, python:{python}-slim.",
+        show_default=False,
+    ),
+]
+
+
+MicromambaImage = Annotated[
+    str | None,
+    typer.Option(
+        "--micromamba-image",
+        metavar="IMAGE",
+        help="The image with micromamba that conda packages are installed in. Default: ENVELOPE_MICROMAMBA_IMAGE, "
+        "`micromamba-image` in [tool.envelope] of pyproject.toml, mambaorg/micromamba:2.",
         show_default=False,
     ),
 ]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from model_envelope.commands.options import AllowNetwork, Json, numbers, pairs
+from model_envelope.commands.options import AllowNetwork, Json, Platforms, Resolver, numbers, pairs
 from model_envelope.commands.output import Line, Misuse, command
 from model_envelope.workflows import pack as workflow
 
@@ -71,13 +71,6 @@ def pack(
             show_default=False,
         ),
     ] = None,
-    platform: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PLATFORM",
-            help="What the lock is for: linux/amd64, linux/arm64, ...; may be repeated. Default: this machine.",
-        ),
-    ] = None,
     python_version: Annotated[
         str | None,
         typer.Option(
@@ -85,6 +78,8 @@ def pack(
         ),
     ] = None,
     no_lock: Annotated[bool, typer.Option("--no-lock", help="Leave the lock to a later `envelope lock`.")] = False,
+    resolver: Resolver = "auto",
+    platform: Platforms = None,
     no_proof: Annotated[bool, typer.Option("--no-proof", help="Do not replay the samples in a clean room.")] = False,
     minimal: Annotated[
         bool, typer.Option("--minimal", help="Leave out direct needs without which the clean room gives the answers.")
@@ -141,6 +136,7 @@ def pack(
             prove=not no_proof,
             minimal=minimal,
             network=allow_network,
+            resolver=resolver,
             with_diff=with_diff,
             aim=workflow.Aim.read(platform or (), python_version),
             limits=workflow.read_limits(time_limit, memory_limit),

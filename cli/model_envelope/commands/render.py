@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from model_envelope.commands.options import BaseImage, EnvelopeArgument, Json, TargetName
+from model_envelope.commands.options import BaseImage, EnvelopeArgument, Json, MicromambaImage, TargetName
 from model_envelope.commands.output import Line, command
 from model_envelope.workflows import render as workflow
 
@@ -17,6 +17,7 @@ def render(
         typer.Option("-o", "--output", metavar="DIR", help="Where the folder appears. Default: the current one."),
     ] = None,
     base_image: BaseImage = None,
+    micromamba_image: MicromambaImage = None,
     json: Json = False,
 ) -> None:
     """Write the folder that an image is built from.
@@ -24,7 +25,14 @@ def render(
     Its path is printed. The same envelope, options and version of this tool give the same bytes.
     """
     with command("render", json=json) as out:
-        result = workflow.render(envelope, target=target, into=output, base_image=base_image, report=out.report)
+        result = workflow.render(
+            envelope,
+            target=target,
+            into=output,
+            base_image=base_image,
+            micromamba_image=micromamba_image,
+            report=out.report,
+        )
         out.finish(result, text=_text)
 
 

@@ -70,10 +70,9 @@ def conda_list(prefix: Path, installed: Installed) -> CondaList | None:
 
     Records that cannot be read are passed over, as conda does. What pip installed there is listed too.
     """
-    folder = prefix / "conda-meta"
-    if not (folder / "history").is_file():
+    records = conda_records(prefix)
+    if records is None:
         return None
-    records = [record for path in sorted(folder.glob("*.json")) if (record := _record(path))]
     by_pip = [item for item in installed.distributions.values() if item.installer != "conda"]
     named = {record["name"]: f"{record['name']}={record['version']}={record['build']}" for record in records}
     named |= {item.key: f"{item.key}={item.version}=pypi_0" for item in by_pip if item.key not in named}
@@ -85,6 +84,14 @@ def conda_list(prefix: Path, installed: Installed) -> CondaList | None:
         if record.get("url")
     ]
     return CondaList([*about, *(line for _, line in sorted(named.items()))], [*about, "@EXPLICIT", *addresses])
+
+
+def conda_records(prefix: Path) -> list[dict[str, Any]] | None:
+    """Read the records of what conda installed into an environment; None where the folder is none of conda's."""
+    folder = prefix / "conda-meta"
+    if not (folder / "history").is_file():
+        return None
+    return [record for path in sorted(folder.glob("*.json")) if (record := _record(path))]
 
 
 def _record(path: Path) -> dict[str, Any] | None:

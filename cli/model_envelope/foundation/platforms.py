@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from model_envelope.foundation.errors import InvalidInput
 
-_SYSTEMS = {"darwin": "macos", "macosx": "macos", "win": "windows"}
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "x64": "amd64"}
+_SYSTEMS = {"darwin": "macos", "macosx": "macos", "osx": "macos", "win": "windows"}
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "x64": "amd64", "64": "amd64"}
 _UNIVERSAL = "universal2"
 
 
@@ -29,7 +29,7 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """Read what a user wrote: ``linux/arm64``, also ``linux/aarch64`` or ``linux-aarch64``.
+        """Read what a user wrote: ``linux/arm64``, also ``linux/aarch64``, ``linux-aarch64`` or conda's ``linux-64``.
 
         Raises :class:`InvalidInput` (``lock.platform``) for a platform that no lock can be made for.
         """

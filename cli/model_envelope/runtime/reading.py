@@ -107,6 +107,16 @@ class EnvelopeFiles:
         return self.path / "env" / "requirements.lock"
 
     @property
+    def conda_lock(self) -> Path:
+        """The lockfile of a conda environment; it exists, in the place of the other, where that was asked for."""
+        return self.path / "env" / "conda-lock.yml"
+
+    @property
+    def locked(self) -> bool:
+        """Whether it has a lock of either kind."""
+        return self.lock.is_file() or self.conda_lock.is_file()
+
+    @property
     def samples(self) -> tuple[Sample, ...]:
         """The sealed samples, in the order of the methods; empty where it was packed without."""
         folder = self.path / "samples"

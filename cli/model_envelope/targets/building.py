@@ -36,12 +36,14 @@ class Network:
     """What a build needs to reach a package index and Debian's mirrors: plain data, found out elsewhere.
 
     ``pip_conf`` is the content of a pip.conf, which may hold credentials; ``ca_bundle`` a file of authorities, and
-    ``apt_conf`` an apt.conf with a proxy or other sources, which may hold credentials too.
+    ``apt_conf`` an apt.conf with a proxy or other sources, which may hold credentials too; ``mamba_auth`` is where
+    mamba keeps credentials of channels.
     """
 
     pip_conf: bytes = b""
     ca_bundle: Path | None = None
     apt_conf: Path | None = None
+    mamba_auth: Path | None = None
 
 
 class Builder(Protocol):
@@ -89,7 +91,8 @@ class BuildKit:
                 secret.touch(mode=0o600)
                 secret.write_bytes(network.pip_conf)
                 command += ["--secret", f"id=pip_conf,src={secret}"]
-            for name, path in (("ca", network.ca_bundle), ("apt_conf", network.apt_conf)):
+            files = {"ca": network.ca_bundle, "apt_conf": network.apt_conf, "mamba_auth": network.mamba_auth}
+            for name, path in files.items():
                 if path and path.is_file():
                     command += ["--secret", f"id={name},src={path}"]
             finished = process.run(
@@ -202,6 +205,24 @@ _REASONS = (
         "name a base image that has the libraries (see `envelope show`), or an apt.conf for builds: ENVELOPE_APT_CONF",
     ),
     (
+        r"(?P<what>the conda lock has Python \d[\d.]*, and the envelope needs \d[\d.]*)",
+        "{what}",
+        "build.conda-python",
+        "lock again: `envelope lock ENVELOPE --resolver conda-lock`",
+    ),
+    (
+        r"micromamba: (?:command )?not found",
+        "the image that conda packages are installed in has no micromamba",
+        "build.micromamba",
+        "name one that has: `--micromamba-image`, or ENVELOPE_MICROMAMBA_IMAGE",
+    ),
+    (
+        r"conda packages cannot be installed: (?P<what>[^\n\"]*)",
+        "micromamba cannot install the conda packages; what it said stands above",
+        "build.conda-packages",
+        "is a channel out of reach, or a package gone from it? `envelope verify --clean` tries it on this machine",
+    ),
+    (
         r"(?P<what>the base image has Python \d[\d.]*, and the envelope needs \d[\d.]*)",
         "{what}",
         "build.base-python",
@@ -242,7 +263,7 @@ def build_failed(said: str, *, timed_out: bool = False) -> ToolFailed:
         return ToolFailed("the build took too long and was ended", code="build.timeout", detail=detail)
     for pattern, text, code, hint in _REASONS:
         if found := re.search(pattern, said):
-            why = text.format(what=found["what"][:300])
+            why = text.format(what=found.groupdict().get("what", "")[:300])
             return ToolFailed(f"the image cannot be built: {why}", code=code, detail=detail, hint=hint)
     return ToolFailed("the image cannot be built", code="build.failed", detail=detail)
 

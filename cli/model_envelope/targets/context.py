@@ -10,15 +10,18 @@ import hashlib
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 from model_envelope import __version__
 from model_envelope.foundation import carrying, pylock
+from model_envelope.foundation.conda_lock import CondaLock
 from model_envelope.foundation.errors import InvalidInput, Refused
 from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.libraries import read_libraries
+from model_envelope.foundation.lockfile import Lock
 from model_envelope.runtime import manifest
 from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.targets.merging import merge
@@ -58,10 +61,22 @@ def context_name(envelope: EnvelopeFiles, target: Target) -> str:
     return f"{envelope.description.name}-{envelope.short_digest}-{target.kind}"
 
 
+MICROMAMBA_IMAGE = "mambaorg/micromamba:2"
+"""Where conda packages are installed for an image, unless another is set: it needs ``micromamba`` on PATH alone."""
+
+
 def render_context(
-    envelope: EnvelopeFiles, target: Target, into: Path, *, base_image: str, install: Install = Install.INDEX
+    envelope: EnvelopeFiles,
+    target: Target,
+    into: Path,
+    *,
+    base_image: str,
+    install: Install = Install.INDEX,
+    micromamba_image: str = MICROMAMBA_IMAGE,
 ) -> Context:
     """Write the build context of an envelope for a target as a new folder in ``into``. It appears whole or not at all.
+
+    An envelope with a conda lock gets its packages, Python included, from a stage on ``micromamba_image``.
 
     Raises :class:`InvalidInput` where the envelope has no lock, a malformed list of libraries, or a name that cannot
     stand in a Dockerfile, ``Unsolvable`` where its lock clashes with the target, and ``Refused`` where the folder
@@ -69,6 +84,7 @@ def render_context(
     """
     description = envelope.description
     lock = merged_lock(envelope, target)
+    conda = conda_packages(envelope)
     files = sorted(manifest.parse((envelope.path / manifest.NAME).read_bytes()), key=str.encode)
     top = sorted({name.partition("/")[0] for name in files if "/" in name})
     variables = {
@@ -87,13 +103,17 @@ def render_context(
             manifest.NAME,
             *(_plain(name, _NAME, "a file of the envelope") for name in files if "/" not in name),
         ],
-        "lock_digest": hashlib.sha256(lock).hexdigest(),
+        "conda": conda is not None,
+        "micromamba_image": _plain(micromamba_image, _IMAGE, "the image with micromamba"),
+        "lock_digest": hashlib.sha256((conda or b"") + lock).hexdigest(),
         "version": __version__,
     }
     into.mkdir(parents=True, exist_ok=True)
     with scratch_folder(into, prefix=".context-") as scratch:
         folder = generate(target.folder, variables, scratch)
         (folder / "requirements.lock").write_bytes(lock)
+        if conda is not None:
+            (folder / "conda-lock.yml").write_bytes(conda)
         carrying.copy(folder / "lib", target.packages)
         for name in [manifest.NAME, *files]:
             copied = folder / "envelope" / name
@@ -108,17 +128,56 @@ def merged_lock(envelope: EnvelopeFiles, target: Target) -> bytes:
 
     Raises :class:`InvalidInput` (``envelope.not-locked``) where the envelope was packed without a lock.
     """
+    python = envelope.description.python
+    if envelope.conda_lock.is_file():
+        conda = _read_conda_lock(envelope)
+        platforms = _linux(conda)
+        provided = {name: version for platform in platforms for name, version in conda.versions(platform).items()}
+        return merge(_files_for(conda, platforms).to_bytes(), target, python, provided)
     if not envelope.lock.is_file():
         raise InvalidInput(
             f"{envelope.path} has no lock, so nobody knows what to install",
             code="envelope.not-locked",
             hint=f"`envelope lock {envelope.path}` makes one with a lock",
         )
-    return merge(envelope.lock.read_bytes(), target, envelope.description.python)
+    return merge(envelope.lock.read_bytes(), target, python)
+
+
+def conda_packages(envelope: EnvelopeFiles) -> bytes | None:
+    """Give the part of an envelope's conda lock that an image installs with micromamba; None where it has no such lock.
+
+    Raises :class:`InvalidInput` (``target.conda-platform``) where that lock is for no Linux.
+    """
+    if not envelope.conda_lock.is_file():
+        return None
+    lock = _read_conda_lock(envelope)
+    return lock.with_conda(_linux(lock))
+
+
+def _read_conda_lock(envelope: EnvelopeFiles) -> CondaLock:
+    return CondaLock.parse(envelope.conda_lock.read_bytes(), where=str(envelope.conda_lock))
+
+
+def _files_for(lock: CondaLock, platforms: Collection[str]) -> Lock:
+    """Give what pip installs on some platforms, with the files of all of them."""
+    return replace(lock, packages=tuple(item for item in lock.packages if item.platform in platforms)).pip_lock()
+
+
+def _linux(lock: CondaLock) -> list[str]:
+    found = [platform for platform in lock.platforms if platform.startswith("linux-")]
+    if not found:
+        raise InvalidInput(
+            f"the conda lock is for {', '.join(lock.platforms) or 'no platform'}, and an image needs one for Linux",
+            code="target.conda-platform",
+            hint="`envelope lock ENVELOPE --resolver conda-lock --platform linux-64`",
+        )
+    return found
 
 
 def default_base_image(envelope: EnvelopeFiles) -> str:
-    """Give the official image of the envelope's Python, for where no other is set."""
+    """Give the official image of the envelope's Python, for where no other is set; conda brings its own Python."""
+    if envelope.conda_lock.is_file():
+        return "debian:stable-slim"
     return f"python:{envelope.description.python}-slim"
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from model_envelope.foundation.errors import Unsolvable
 from model_envelope.foundation.lockfile import Lock, Pin
@@ -19,8 +20,11 @@ from model_envelope.runtime.errors import Problem
 from model_envelope.targets.target import Target
 
 
-def merge(envelope_lock: bytes, target: Target, python: str) -> bytes:
+def merge(envelope_lock: bytes, target: Target, python: str, provided: Mapping[str, str] | None = None) -> bytes:
     """Give the lock of what a target and an envelope need together, for a Python (``3.11``).
+
+    ``provided`` are versions of distributions that are there without this lock, as conda packages: they count as the
+    envelope's, and are not in the result.
 
     Raises :class:`Unsolvable` (``target.clash``) with every pin of the envelope that the target cannot live with, both
     sides named; :class:`InvalidInput` where the lock is malformed or the target is not pinned for this Python.
@@ -28,7 +32,8 @@ def merge(envelope_lock: bytes, target: Target, python: str) -> bytes:
     sealed, own = Lock.parse(envelope_lock), target.pins(python)
     surroundings = _surroundings(python)
     ours = {pin.name: pin for pin in own.pins if _counts(pin.marker, surroundings)}
-    theirs = {pin.name: pin for pin in sealed.pins if _counts(pin.marker, surroundings)}
+    theirs = {name: _provided(name, version) for name, version in (provided or {}).items()}
+    theirs |= {pin.name: pin for pin in sealed.pins if _counts(pin.marker, surroundings)}
     clashes = list(_clashes(target, python, {**ours, **theirs}, set(theirs)))
     if clashes:
         names = ", ".join(f"`{problem.path}`" for problem in clashes)
@@ -63,6 +68,14 @@ def _clashes(target: Target, python: str, chosen: Mapping[str, Pin], sealed: set
         if pin is not None and pin.version and not wish.specifier.contains(pin.version, prereleases=True):
             found = f"{pin.version} in the envelope's lock"
             yield Problem(name, found, f"{wish.specifier} for {who}", "target.clash")
+
+
+def _provided(name: str, version: str) -> Pin:
+    """Make a pin of what is there; conda knows versions that are none for pip (``2024a``), which nobody can judge."""
+    try:
+        return Pin(name, str(Version(version)), ())
+    except InvalidVersion:
+        return Pin(name, "", (), source="conda")
 
 
 def _counts(marker: str, surroundings: Mapping[str, str]) -> bool:

@@ -24,12 +24,19 @@ from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.runtime.replay import MethodReplay, replay
 from model_envelope.targets.asking import asker, wait_until_ready
 from model_envelope.targets.building import Builder, Network, choose_builder
-from model_envelope.targets.context import Context, render_context
+from model_envelope.targets.context import Context, Install, render_context
 from model_envelope.targets.engine import Container, Engine, split_name
 from model_envelope.targets.target import find_target
 from model_envelope.workflows.fitting import fitting
 from model_envelope.workflows.provenance import read_provenance
-from model_envelope.workflows.render import build_command, choose_base_image, default_image_name, keep, verified
+from model_envelope.workflows.render import (
+    build_command,
+    choose_base_image,
+    choose_micromamba_image,
+    default_image_name,
+    keep,
+    verified,
+)
 from model_envelope.workflows.replaying import Replayed
 from model_envelope.workflows.system import unknown_libraries
 
@@ -58,6 +65,7 @@ def build(
     target: str = "service",
     image: str | None = None,
     base_image: str | None = None,
+    micromamba_image: str | None = None,
     report: Report = silent,
 ) -> BuildResult:
     """Render, build, start the container hardened, replay the samples of all methods over HTTP, and name the image.
@@ -70,15 +78,18 @@ def build(
     """
     began = time.monotonic()
     files, chosen = verified(envelope, report), find_target(target)
-    base = choose_base_image(files, base_image)
+    base, micromamba = choose_base_image(files, base_image), choose_micromamba_image(micromamba_image)
     name = image or default_image_name(files)
     split_name(name)
-    with _engine_or_folder(files, target, base, name) as engine:
+    with _engine_or_folder(files, target, base, micromamba, name) as engine:
         builder = choose_builder(engine)
+        _refuse_conda_without_network(files, builder)
         temporary = f"envelope-build/{chosen.kind}:{uuid.uuid4().hex}"
         try:
             with scratch_folder(prefix="envelope-build-") as scratch:
-                context = render_context(files, chosen, scratch, base_image=base, install=builder.install)
+                context = render_context(
+                    files, chosen, scratch, base_image=base, install=builder.install, micromamba_image=micromamba
+                )
                 for text in unknown_libraries(read_libraries(files.path)):
                     report(Note(text))
                 report(Started("build", f"Building on {base} with {builder.name}"))
@@ -142,11 +153,32 @@ def _build(builder: Builder, context: Context, image: str, python: str, report: 
     """Build with pip's own settings of this machine; what a builder said is shown without their credentials."""
     settings = IndexSettings.from_environment()
     try:
-        builder.build(context, image, replace(network(settings), apt_conf=apt_conf()), python, report)
+        builder.build(
+            context,
+            image,
+            replace(network(settings), apt_conf=apt_conf(), mamba_auth=mamba_authentication()),
+            python,
+            report,
+        )
     except ToolFailed as error:
         raise ToolFailed(
             settings.redact(error.message), code=error.code, hint=error.hint, detail=settings.redact(error.detail)
         ) from None
+
+
+def _refuse_conda_without_network(files: EnvelopeFiles, builder: Builder) -> None:
+    """Refuse to install conda packages in a build that fetches nothing itself."""
+    if files.conda_lock.is_file() and builder.install is Install.WHEELHOUSE:
+        raise ToolMissing(
+            f"the envelope has a conda lock, and {builder.name} cannot install conda packages: that needs BuildKit",
+            code="build.conda-needs-buildkit",
+            hint="install docker's buildx plugin, or lock for pip: `envelope lock ENVELOPE --resolver auto`",
+        )
+
+
+def mamba_authentication() -> Path:
+    """Give the file in which mamba keeps credentials of channels; it need not be there."""
+    return Path.home() / ".mamba" / "auth" / "authentication.json"
 
 
 def apt_conf() -> Path | None:
@@ -189,12 +221,12 @@ def network(settings: IndexSettings) -> Network:
 
 
 @contextmanager
-def _engine_or_folder(files: EnvelopeFiles, target: str, base: str, image: str) -> Iterator[Engine]:
+def _engine_or_folder(files: EnvelopeFiles, target: str, base: str, micromamba: str, image: str) -> Iterator[Engine]:
     """Give the engine; where none answers, keep the rendered folder and say how to build it elsewhere."""
     try:
         engine = Engine.connect()
     except ToolMissing as error:
-        context = keep(files, find_target(target), Path.cwd(), base)
+        context = keep(files, find_target(target), Path.cwd(), base, micromamba)
         raise ToolMissing(
             f"{error.message}; the folder to build from is kept at {context.path}",
             code=error.code,

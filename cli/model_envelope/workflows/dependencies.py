@@ -10,7 +10,7 @@ from typing import Any
 
 from model_envelope.dependencies.needs import Dropped
 from model_envelope.runtime.reading import EnvelopeFiles, read_envelope
-from model_envelope.workflows.pins import locked_versions, required_versions
+from model_envelope.workflows.pins import locked_versions, required_versions, source_of
 from model_envelope.workflows.provenance import read_provenance
 
 
@@ -60,7 +60,7 @@ def dependencies(envelope: Path) -> DependenciesResult:
     """
     files = read_envelope(envelope)
     witness = read_provenance(files)
-    locked = files.lock.is_file()
+    locked = files.locked
     direct = required_versions(files)
     noted = {item["name"]: item for item in witness.get("packages", ())}
     brought = locked_versions(files) if locked else {name: item["version"] for name, item in noted.items()}
@@ -71,7 +71,7 @@ def dependencies(envelope: Path) -> DependenciesResult:
         path=files.path,
         name=files.description.name,
         digest=files.digest,
-        source="env/requirements.lock" if locked else "env/requirements.in",
+        source=source_of(files),
         locked=locked,
         packages=packages,
         local=_local(files),

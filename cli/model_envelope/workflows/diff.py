@@ -11,7 +11,7 @@ from model_envelope.runtime import manifest
 from model_envelope.runtime.errors import EnvelopeError, Problem
 from model_envelope.runtime.reading import EnvelopeFiles, read_envelope
 from model_envelope.store.compatibility import Change, Comparison, compare
-from model_envelope.workflows.pins import locked_versions, required_versions
+from model_envelope.workflows.pins import locked_versions, required_versions, source_of
 
 __all__ = ["Change", "DiffResult", "FileChanges", "PackageChange", "PackageChanges", "diff"]
 
@@ -104,8 +104,9 @@ def _files(before: EnvelopeFiles, after: EnvelopeFiles) -> FileChanges:
 
 
 def _packages(before: EnvelopeFiles, after: EnvelopeFiles) -> PackageChanges:
-    locked = before.lock.is_file() and after.lock.is_file()
-    source = "env/requirements.lock" if locked else "env/requirements.in"
+    # A lock for pip and one for conda hold different things: then the direct needs are compared.
+    locked = before.locked and source_of(before) == source_of(after)
+    source = source_of(after) if locked else "env/requirements.in"
     old, new = (locked_versions(files) if locked else required_versions(files) for files in (before, after))
     return PackageChanges(
         source=source,

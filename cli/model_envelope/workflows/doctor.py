@@ -80,6 +80,31 @@ def _rooms() -> Check:
     return Check("clean rooms", False, "neither uv, nor venv and pip", advice)
 
 
+def _conda_lock() -> Check:
+    from model_envelope.dependencies.programs import find_conda_lock
+
+    advice = "`pip install 'model-envelope[conda-lock]'`: only locks of conda environments need it"
+    if find_conda_lock() is None:
+        return Check("conda-lock", False, "not installed", advice)
+    try:
+        return Check("conda-lock", True, metadata.version("conda-lock"))
+    except metadata.PackageNotFoundError:
+        return _version("conda-lock", ["conda-lock", "--version"], advice)
+
+
+def _conda() -> Check:
+    from model_envelope.dependencies.programs import CONDAS, find_conda
+
+    advice = (
+        "install micromamba (https://mamba.readthedocs.io): only locks of conda environments and their proof need it"
+    )
+    path = find_conda()
+    if path is None:
+        return Check("conda", False, f"none of {', '.join(CONDAS)} on PATH", advice)
+    check = _version("conda", [path, "--version"], advice)
+    return Check("conda", check.ok, f"{path.name} {check.found}" if check.ok else check.found, check.advice)
+
+
 def _engine() -> Check:
     from model_envelope.targets.engine import Engine
 
@@ -126,7 +151,7 @@ def _templates() -> Check:
 KINDS = ("targets", "projects")
 
 CHECKS: tuple[Callable[[], Check], ...] = (
-    _python, _uv, _pip_tools, _rooms, _engine, _buildkit, _java, _caches, _templates,
+    _python, _uv, _pip_tools, _rooms, _conda_lock, _conda, _engine, _buildkit, _java, _caches, _templates,
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.interpreter import describe, facts_of
 from model_envelope.dependencies.needs import Dropped
 from model_envelope.dependencies.resolvers import LockRequest, choose
+from model_envelope.foundation import conda_lock
 from model_envelope.foundation.errors import Answered, InvalidInput
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
@@ -24,6 +25,7 @@ from model_envelope.store.draft import open_draft
 from model_envelope.store.ledger import read_ledger
 from model_envelope.store.sealing import seal
 from model_envelope.targets.target import find_target
+from model_envelope.workflows import conda
 from model_envelope.workflows.filtering import filter_lock, room_packages
 from model_envelope.workflows.fitting import platforms_of
 from model_envelope.workflows.locking import Aim, Goal, pinned_needs, read_upgrades, solve, with_upgrades, write_lock
@@ -68,6 +70,9 @@ def lock(
     ``NAME==VERSION``) that are to have another version than before. With the name of a ``target`` (``service``) what
     that needs is locked together with what the model needs.
 
+    With the resolver ``conda-lock`` it is the lock of a conda environment; an envelope has a lock of one kind, and the
+    other is left behind.
+
     The new envelope appears beside the old one, or in ``into``; the old one stays as it is. The proof runs the model's
     code, so the envelope must have been sealed by this user here, or be trusted explicitly; ``network`` lets the model
     use the network there. A lock for another platform or a Python that is not here cannot be proven, which is reported.
@@ -86,6 +91,12 @@ def lock(
         )
     if prove:
         store_trust.require(files, trusted=trust)
+    if resolver == conda.NAME:
+        named = [str(platform) for platform in aim.platforms]
+        made = conda.lock_again(files, named, python=python, into=into, prove=prove, report=report)
+        goal = Goal.of(aim, python or Path(sys.executable))
+        shown = tuple(map(str, goal.platforms))
+        return LockResult(made.path, made.digest, files.digest, made.distributions, made.proven, shown, goal.python)
     goal = _goal(files, aim, python)
     chosen = choose(resolver)
     witness = read_provenance(files)
@@ -107,6 +118,7 @@ def lock(
     with open_draft(destination) as draft:
         for name in manifest.sealed_files(files.path):
             draft.copy(name, files.path / name)
+        (draft.folder / conda_lock.NAME).unlink(missing_ok=True)
         write_lock(draft, locked, goal, report)
         draft.write("env/requirements.in", pinned_needs(asked.requirements, locked, upgrades))
         draft.describe(goal.noted(files.description))

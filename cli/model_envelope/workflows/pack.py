@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,12 +11,10 @@ from typing import Any
 
 from model_envelope.dependencies import archives, capture
 from model_envelope.dependencies.asked_modules import CodeSettings, read_code_settings
-from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.local_code import project_folders
 from model_envelope.dependencies.needs import Dropped, Kept, Needs, Seen, Tried, find_needs
 from model_envelope.dependencies.own_rules import Asked, Wish, idle, read_wishes, with_shipped
-from model_envelope.dependencies.resolvers import LockRequest, choose
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.files import remove_tree, scratch_folder
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
@@ -35,18 +33,16 @@ from model_envelope.inference.trying import try_without
 from model_envelope.inspection.frameworks import recognise
 from model_envelope.inspection.pickles import Scan, scan_pickle
 from model_envelope.runtime import signature_document
-from model_envelope.runtime.errors import EnvelopeError
 from model_envelope.runtime.local_imports import plain_name
 from model_envelope.runtime.reading import Description, Loader
 from model_envelope.store.draft import Draft, check_name, open_draft, suggest_name
 from model_envelope.store.ledger import checked_metrics, checked_tags
 from model_envelope.store.sealing import seal
-from model_envelope.workflows.filtering import advise, filter_lock, locked_packages, needed_packages, room_packages
-from model_envelope.workflows.locking import Aim, Goal, solve, write_lock
+from model_envelope.workflows.filtering import needed_packages
+from model_envelope.workflows.locking import Aim, Goal
+from model_envelope.workflows.pinning import Pinning, Ready, Search, pin
 from model_envelope.workflows.provenance import describe_packing
-from model_envelope.workflows.proving import Locked, Proven, Proving
 from model_envelope.workflows.settling import Settling
-from model_envelope.workflows.system import note_libraries
 from model_envelope.workflows.wheels import take_along
 
 __all__ = ["Aim", "Asked", "Label", "Limits", "PackResult", "SampleFile", "find_main", "pack"]
@@ -85,16 +81,6 @@ class PackResult:
     """Why the clean room was not taken off the network, where it was not."""
 
 
-@dataclass(frozen=True)
-class _Search:
-    """What was found that the model needs, and how to find it again after further trials."""
-
-    needs: Needs
-    installed: Installed
-    find: Callable[[Tried], Needs]
-    tried: Tried
-
-
 def pack(
     model: Path,
     *,
@@ -112,6 +98,7 @@ def pack(
     keep_samples: bool = True,
     lock: bool = True,
     prove: bool = True,
+    resolver: str = "auto",
     minimal: bool = False,
     network: bool = False,
     with_diff: bool = False,
@@ -129,7 +116,8 @@ def pack(
     model's folder), then from the current folder. ``modules`` are local modules, or modules of installed packages, that
     no import names; ``code_limit`` is how many bytes of local code may travel, also as ``2GB``. ``with_diff`` keeps
     what git has not committed there beside the envelope; else only its digest is noted. ``aim`` is what the lock is for
-    (default: this machine and the model's Python). ``limits`` hold for loading and asking the model.
+    (default: this machine and the model's Python), ``resolver`` what makes it: ``conda-lock`` makes one of a conda
+    environment. ``limits`` hold for loading and asking the model.
 
     ``minimal`` takes away the direct needs without which the model answers the same in a clean room, and ``network``
     lets the model use the network there.
@@ -146,6 +134,7 @@ def pack(
     wishes = read_wishes(asked, projects)
     settings = read_code_settings(modules, code_limit, projects, spelled=asked.spelled)
     interpreter = find_interpreter(python)
+    how = Pinning.of(interpreter, aim or Aim(), resolver if lock else "auto", prove, minimal, network)
     report(Started("scan", f"Reading {model.name}"))
     scan = scan_pickle(model)
     report(Done("scan", f"Read {model.name}: {len(scan.globals)} names in {scan.opcodes} opcodes, nothing run"))
@@ -179,22 +168,16 @@ def pack(
         )
         capture.capture_metadata(needs.local, installed, draft.folder / "code")
         report(Done("needs", _needs_text(needs)))
-        goal = Goal.of(aim or Aim(), interpreter)
-        _write(draft, model, scan, found, needs, installed, checked, main, goal)
-        resolver, proof, proven = None, None, lock and prove and not goal.unprovable
+        _write(draft, model, scan, found, needs, installed, checked, main, how.goal)
         if lock:
-            held, proof = _lock_and_prove(
-                draft, sought, found, wishes, goal, report, prove=prove, minimal=minimal, network=network
-            )
-            resolver, locked, needs = held.resolver, held.lock, held.needs
-            inside = locked_packages(locked, needs, installed, room_of=goal.interpreter if proven else None)
-            place = room_packages(locked, goal.interpreter) if proven else installed
-            note_libraries(draft, locked, place, report, room=proven)
+            wanted = {wish.name for wish in wishes if wish.action == "keep"}
+            ready = pin(draft, sought, how, report, sealed_on=found.machine, wanted=wanted)
         else:
             take_along(draft, needs, installed, index=None, report=report)
-            inside = needed_packages(needs, installed)
+            ready = Ready(needs, needed_packages(needs, installed))
             if prove:
                 report(Note("not proven: a proof needs the lock; `envelope lock ENVELOPE` adds both"))
+        needs = ready.needs
         if not keep_samples:
             remove_tree(draft.folder / "samples")
         report(Started("seal", "Sealing"))
@@ -203,10 +186,10 @@ def pack(
             interpreter=found.interpreter.executable,
             installed=installed,
             needs=needs,
-            packages=inside,
-            resolver=resolver,
-            proven=proven,
-            proof=proof.document if proof else None,
+            packages=ready.packages,
+            resolver=ready.resolver,
+            proven=ready.proven,
+            proof=ready.proof,
             machine=found.machine,
             with_diff=with_diff,
         )
@@ -231,9 +214,9 @@ def pack(
         dropped=needs.dropped,
         local=tuple(item.name for item in needs.local),
         locked=lock,
-        proven=proven,
-        mended=proof.mended if proof else (),
-        exposed=proof.exposed if proof else "",
+        proven=ready.proven,
+        mended=ready.mended,
+        exposed=ready.exposed,
     )
 
 
@@ -308,7 +291,7 @@ def _needs(
     limits: Limits,
     scratch: Path,
     report: Report,
-) -> _Search:
+) -> Search:
     """Find what the model needs, by evidence and, where that leaves doubts, by trying."""
     installed = Installed.read(found.interpreter.path)
     loaded, roots = archives.unpack(
@@ -344,7 +327,7 @@ def _needs(
         tried = Settling(installed, attempt).settle(needs, report)
         needs = find(tried=tried) if tried else needs
     _note(idle(wishes, installed), report)
-    return _Search(needs, installed, lambda tried: find(tried=tried), tried or Tried())
+    return Search(needs, installed, lambda tried: find(tried=tried), tried or Tried())
 
 
 def _write(
@@ -391,55 +374,6 @@ def _as_authored(document: Any) -> Any:
     if isinstance(document, list):
         return [_as_authored(value) for value in document]
     return plain_name(document) if isinstance(document, str) else document
-
-
-def _lock(draft: Draft, needs: Needs, installed: Installed, goal: Goal, report: Report) -> Locked:
-    draft.write("env/requirements.in", needs.requirements)
-    resolver = choose()
-    index = IndexSettings.from_environment()
-    wheels = take_along(draft, needs, installed, index=index, report=report)
-    report(Started("lock", f"Locking with {resolver.name}"))
-    request = LockRequest(
-        requirements=needs.requirements,
-        constraints=installed.versions,
-        origins=installed.origins,
-        python=goal.interpreter,
-        index=index,
-        wheels=wheels,
-    )
-    try:
-        found = solve(resolver, request, goal)
-    except EnvelopeError as error:
-        advise(error, needs, installed)
-        raise
-    locked, gone = filter_lock(found, needs.left_out, report)
-    write_lock(draft, locked, goal, report)
-    report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes{goal.beyond()} ({resolver.name})"))
-    return Locked(needs.locked(locked.versions(), gone), locked, resolver.name)
-
-
-def _lock_and_prove(
-    draft: Draft,
-    sought: _Search,
-    found: Found,
-    wishes: Sequence[Wish],
-    goal: Goal,
-    report: Report,
-    *,
-    prove: bool,
-    minimal: bool,
-    network: bool,
-) -> tuple[Locked, Proven | None]:
-    anew = partial(_lock, draft, installed=sought.installed, goal=goal, report=report)
-    locked = anew(sought.needs)
-    if prove and goal.unprovable:
-        report(Note(f"not proven: {goal.unprovable}"))
-    if not prove or goal.unprovable:
-        return locked, None
-    wanted = {wish.name for wish in wishes if wish.action == "keep"}
-    proving = Proving(draft, sought.installed, goal.interpreter, sought.find, anew, found.machine, wanted, network)
-    proven = proving.settle(locked, sought.tried, report, minimal=minimal)
-    return proven.locked, proven
 
 
 def find_main(names: Sequence[str], folders: Sequence[Path], first: Sequence[Sequence[Path]] = ()) -> Path:

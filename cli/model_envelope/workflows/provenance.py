@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from model_envelope import __version__
+from model_envelope.dependencies.conda.environment import read_conda_environment
 from model_envelope.dependencies.freeze import conda_list, pip_freeze
 from model_envelope.dependencies.graph import Package
 from model_envelope.dependencies.index import IndexSettings
@@ -73,6 +74,7 @@ def describe_packing(
     git = checkout.to_document() if checkout else {}
     if difference:
         git["diff"] = f"{hashlib.sha256(difference).hexdigest()}.diff"
+    conda = read_conda_environment(facts.prefix, installed)
     document = {
         "format": 1,
         "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -88,6 +90,7 @@ def describe_packing(
         "git": scrub_all(git, secrets),
         "job": scrub_all(job_identity(), secrets),
         "environment": scrub_all(_environment(facts, installed), secrets),
+        **({"conda": scrub_all(conda.to_document(), secrets)} if conda else {}),
         "installed": {name: item.version for name, item in sorted(installed.distributions.items())},
         "origins": scrub_all(installed.origins, secrets),
         "kept": [{**asdict(item), "reasons": scrub_all(item.reasons, secrets)} for item in needs.kept],

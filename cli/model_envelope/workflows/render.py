@@ -16,10 +16,11 @@ from model_envelope.foundation.pylock import read_lock
 from model_envelope.runtime import manifest
 from model_envelope.runtime.errors import Problem
 from model_envelope.runtime.reading import EnvelopeFiles, read_envelope, verify_manifest
-from model_envelope.targets.context import Context, default_base_image, render_context
+from model_envelope.targets.context import MICROMAMBA_IMAGE, Context, default_base_image, render_context
 from model_envelope.targets.target import Target, find_target
 
 VARIABLE = "ENVELOPE_BASE_IMAGE"
+MICROMAMBA_VARIABLE = "ENVELOPE_MICROMAMBA_IMAGE"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def render(
     target: str = "service",
     into: Path | None = None,
     base_image: str | None = None,
+    micromamba_image: str | None = None,
     report: Report = silent,
 ) -> RenderResult:
     """Render a target for an envelope as a new folder in ``into`` (default: the current folder).
@@ -51,7 +53,7 @@ def render(
     files, chosen = verified(envelope, report), find_target(target)
     image = choose_base_image(files, base_image)
     report(Started("render", f"Rendering {chosen.kind}"))
-    context = keep(files, chosen, into or Path.cwd(), image)
+    context = keep(files, chosen, into or Path.cwd(), image, choose_micromamba_image(micromamba_image))
     report(Done("render", f"Rendered {context.path.name}"))
     return RenderResult(context.path, chosen.kind, image, build_command(context.path, default_image_name(files)))
 
@@ -78,11 +80,11 @@ def verified(envelope: Path, report: Report = silent) -> EnvelopeFiles:
     return files
 
 
-def keep(files: EnvelopeFiles, target: Target, into: Path, base_image: str) -> Context:
+def keep(files: EnvelopeFiles, target: Target, into: Path, base_image: str, micromamba_image: str) -> Context:
     """Render into a folder that stays; one that holds the same already is kept as it is."""
     into.mkdir(parents=True, exist_ok=True)
     with scratch_folder(into, prefix=".envelope-") as scratch:
-        context = render_context(files, target, scratch, base_image=base_image)
+        context = render_context(files, target, scratch, base_image=base_image, micromamba_image=micromamba_image)
         place = into / context.path.name
         if place.exists():
             if not place.is_dir() or manifest.compose(place) != manifest.compose(context.path):
@@ -115,11 +117,23 @@ def choose_base_image(
     The setting is ``base-image`` in ``[tool.envelope]`` of ``pyproject.toml``; ``{python}`` in any of the three stands
     for the envelope's Python. Without a setting it is the official image of that Python.
     """
-    chosen = named or environ.get(VARIABLE) or _configured(folder or Path.cwd()) or default_base_image(files)
+    configured = _configured(folder or Path.cwd(), "base-image")
+    chosen = named or environ.get(VARIABLE) or configured or default_base_image(files)
     return chosen.replace("{python}", files.description.python)
 
 
-def _configured(folder: Path) -> str | None:
+def choose_micromamba_image(
+    named: str | None = None, environ: Mapping[str, str] = os.environ, folder: Path | None = None
+) -> str:
+    """Give the image with micromamba that conda packages are installed in: by the same rules, without ``{python}``.
+
+    The variable is ENVELOPE_MICROMAMBA_IMAGE, the setting ``micromamba-image``.
+    """
+    configured = _configured(folder or Path.cwd(), "micromamba-image")
+    return named or environ.get(MICROMAMBA_VARIABLE) or configured or MICROMAMBA_IMAGE
+
+
+def _configured(folder: Path, setting: str) -> str | None:
     path = folder / "pyproject.toml"
     try:
         document = tomllib.loads(path.read_text("utf-8"))
@@ -127,10 +141,10 @@ def _configured(folder: Path) -> str | None:
         return None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidInput(f"{path} cannot be read: {error}", code="settings.malformed") from None
-    found = document.get("tool", {}).get("envelope", {}).get("base-image")
+    found = document.get("tool", {}).get("envelope", {}).get(setting)
     if found is None or isinstance(found, str):
         return found
     raise InvalidInput(
-        f"`base-image` of [tool.envelope] in {path} is {found!r:.60}, expected the name of an image",
+        f"`{setting}` of [tool.envelope] in {path} is {found!r:.60}, expected the name of an image",
         code="settings.malformed",
     )

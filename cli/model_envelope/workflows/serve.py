@@ -127,20 +127,30 @@ def _in_process(
             isolated=python is None,
         )
         if python is None:
+            from model_envelope.dependencies.conda.rooms import CondaRoom
             from model_envelope.dependencies.interpreter import describe
-            from model_envelope.dependencies.rooms import clean_room
+            from model_envelope.dependencies.rooms import Room, clean_room
             from model_envelope.foundation.lockfile import Lock
             from model_envelope.foundation.platforms import Platform
             from model_envelope.targets.context import merged_lock
+            from model_envelope.workflows import conda
             from model_envelope.workflows.fitting import fitting
             from model_envelope.workflows.verify import interpreter_for
             from model_envelope.workflows.wheels import index_with
 
-            lock, interpreter = Lock.parse(merged_lock(files, target)), interpreter_for(files)
-            with fitting(files, Platform.of(describe(interpreter).platform), report):
-                room = clean_room(
-                    lock, python=interpreter, report=report, index=index_with(files.path), belongs_to=files.path.name
-                )
+            lock = Lock.parse(merged_lock(files, target))
+            if (conda_lock := conda.read_lock(files)) is not None:
+                room: CondaRoom | Room = conda.room_of(files, conda_lock, report, pip=lock)
+            else:
+                interpreter = interpreter_for(files)
+                with fitting(files, Platform.of(describe(interpreter).platform), report):
+                    room = clean_room(
+                        lock,
+                        python=interpreter,
+                        report=report,
+                        index=index_with(files.path),
+                        belongs_to=files.path.name,
+                    )
             command, variables = room.command(*words), room.environment()
         else:
             command, variables = (str(python), *words), process.environment()

@@ -68,7 +68,7 @@ def show(envelope: Path) -> ShowResult:
         framework=about.framework,
         hyperparameters=about.hyperparameters,
         dependencies=_requirements(files),
-        locked=files.lock.is_file(),
+        locked=files.locked,
         system=(*libraries.known, *libraries.unknown),
         code=_inside(files.code),
         samples=tuple(sample.method for sample in files.samples),

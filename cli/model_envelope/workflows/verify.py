@@ -127,12 +127,18 @@ def _judged(replayed: Replayed, sealed_on: Machine | None, report: Report) -> Re
 
 
 def _clean(files: EnvelopeFiles, python: Path | None, network: bool, report: Report) -> Replayed:
-    if not files.lock.is_file():
+    if not files.locked:
         raise InvalidInput(
             f"{files.path} has no lock, so no clean room can be made for it",
             code="verify.not-locked",
             hint="`envelope lock ENVELOPE` makes one with a lock; `--samples` replays in an interpreter of yours",
         )
+    from model_envelope.workflows import conda
+
+    if (conda_lock := conda.read_lock(files)) is not None:
+        room = conda.room_of(files, conda_lock, report)
+        report(Started("clean", "Replaying the samples in an environment made from the conda lock"))
+        return replay_with(room.command, files, network=network, env=room.environment())
     interpreter = python or interpreter_for(files)
     check_python(files, interpreter)
     with fitting(files, Platform.of(describe(interpreter).platform), report):

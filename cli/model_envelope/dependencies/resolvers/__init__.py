@@ -23,7 +23,7 @@ def choose(name: str = "auto") -> Resolver:
         raise InvalidInput(
             f"`{name}` is no resolver",
             code="lock.unknown-resolver",
-            hint="one of " + ", ".join(f"`{known}`" for known in ("auto", *names)),
+            hint="one of " + ", ".join(f"`{known}`" for known in ("auto", *names, "conda-lock")),
         )
     for resolver in RESOLVERS:
         if name in ("auto", resolver.name) and resolver.available():

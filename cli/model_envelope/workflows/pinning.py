@@ -1,0 +1,168 @@
+"""Pins what a draft needs, for pip or for conda, and proves it: what stands between finding needs and sealing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from model_envelope.dependencies.graph import Package, packages
+from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.installed import Installed
+from model_envelope.dependencies.needs import Needs, Tried
+from model_envelope.dependencies.resolvers import LockRequest, choose
+from model_envelope.foundation.errors import InvalidInput
+from model_envelope.foundation.progress import Done, Note, Report, Started
+from model_envelope.runtime.errors import EnvelopeError
+from model_envelope.runtime.machine import Machine
+from model_envelope.store.draft import Draft
+from model_envelope.workflows import conda
+from model_envelope.workflows.filtering import advise, filter_lock, locked_packages, needed_packages, room_packages
+from model_envelope.workflows.locking import Aim, Goal, solve, write_lock
+from model_envelope.workflows.proving import Locked, Proving
+from model_envelope.workflows.system import note_libraries
+from model_envelope.workflows.wheels import take_along
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was found that the model needs, and how to find it again after further trials."""
+
+    needs: Needs
+    installed: Installed
+    find: Callable[[Tried], Needs]
+    tried: Tried
+
+
+@dataclass(frozen=True)
+class Pinning:
+    """How a lock is to be made and proven.
+
+    ``goal`` is what it is for, ``resolver`` makes it; for conda that is the ``plan``. ``minimal`` takes away what the
+    model answers without, ``network`` leaves the network to the model in the clean room.
+    """
+
+    goal: Goal
+    resolver: str = "auto"
+    plan: conda.Plan | None = None
+    prove: bool = True
+    minimal: bool = False
+    network: bool = False
+
+    @classmethod
+    def of(cls, interpreter: Path, aim: Aim, resolver: str, prove: bool, minimal: bool, network: bool) -> Pinning:
+        """Look whether it can be done, before anything takes time. Raises what ``conda.plan`` and ``choose`` do."""
+        if resolver != conda.NAME:
+            return cls(Goal.of(aim, interpreter), resolver, None, prove, minimal, network)
+        if aim.python or minimal:
+            option = "--python-version" if aim.python else "--minimal"
+            raise InvalidInput(
+                f"`{option}` does not go with a lock of a conda environment",
+                code="lock.conda-options",
+                hint="leave one of the two out: a conda lock has the Python and the packages of its environment",
+            )
+        plan = conda.plan(interpreter, [str(platform) for platform in aim.platforms])
+        return cls(Goal.of(Aim(), interpreter), resolver, plan, prove, minimal, network)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What is to be sealed, locked and proven as far as that was asked for.
+
+    ``mended`` was added because the clean room lacked it, ``exposed`` says why the room was not taken off the network,
+    ``proof`` is what is noted of it.
+    """
+
+    needs: Needs
+    packages: tuple[Package, ...]
+    resolver: str | None = None
+    proven: bool = False
+    mended: tuple[str, ...] = ()
+    exposed: str = ""
+    proof: dict[str, Any] | None = None
+
+
+def pin(
+    draft: Draft,
+    sought: Search,
+    how: Pinning,
+    report: Report,
+    *,
+    sealed_on: Machine | None = None,
+    wanted: Collection[str] = (),
+) -> Ready:
+    """Write the lock of what was found into a draft, and replay its samples in an environment made from that alone.
+
+    ``sealed_on`` is the machine that answered them; what is ``wanted`` is never taken away. Raises what solving and
+    proving do, with a hint how to undo what was left out.
+    """
+    if how.plan is not None:
+        return _pin_for_conda(draft, sought, how, how.plan, report)
+    goal, installed = how.goal, sought.installed
+    anew = partial(_lock, draft, how=how, installed=installed, report=report)
+    locked, proof = anew(sought.needs), None
+    if how.prove and goal.unprovable:
+        report(Note(f"not proven: {goal.unprovable}"))
+    elif how.prove:
+        proving = Proving(draft, installed, goal.interpreter, sought.find, anew, sealed_on, wanted, how.network)
+        proof = proving.settle(locked, sought.tried, report, minimal=how.minimal)
+        locked = proof.locked
+    proven = proof is not None
+    inside = locked_packages(locked.lock, locked.needs, installed, room_of=goal.interpreter if proven else None)
+    place = room_packages(locked.lock, goal.interpreter) if proven else installed
+    note_libraries(draft, locked.lock, place, report, room=proven)
+    if proof is None:
+        return Ready(locked.needs, inside, locked.resolver)
+    return Ready(locked.needs, inside, locked.resolver, proven, proof.mended, proof.exposed, dict(proof.document))
+
+
+def _lock(draft: Draft, needs: Needs, *, how: Pinning, installed: Installed, report: Report) -> Locked:
+    draft.write("env/requirements.in", needs.requirements)
+    resolver, goal = choose(how.resolver), how.goal
+    index = IndexSettings.from_environment()
+    wheels = take_along(draft, needs, installed, index=index, report=report)
+    report(Started("lock", f"Locking with {resolver.name}"))
+    request = LockRequest(
+        requirements=needs.requirements,
+        constraints=installed.versions,
+        origins=installed.origins,
+        python=goal.interpreter,
+        index=index,
+        wheels=wheels,
+    )
+    try:
+        found = solve(resolver, request, goal)
+    except EnvelopeError as error:
+        advise(error, needs, installed)
+        raise
+    locked, gone = filter_lock(found, needs.left_out, report)
+    write_lock(draft, locked, goal, report)
+    report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes{goal.beyond()} ({resolver.name})"))
+    return Locked(needs.locked(locked.versions(), gone), locked, resolver.name)
+
+
+def _pin_for_conda(draft: Draft, sought: Search, how: Pinning, plan: conda.Plan, report: Report) -> Ready:
+    needs, installed = sought.needs, sought.installed
+    along = {item.name: item.version for item in needed_packages(needs, installed)}
+    versions = installed.versions
+    try:
+        locked, gone = conda.lock_draft(
+            draft,
+            plan,
+            requirements=needs.requirements,
+            along={name: version for name, version in along.items() if name in versions},
+            left_out=needs.left_out,
+            origins=installed.origins,
+            report=report,
+        )
+        replays = conda.prove_draft(draft, locked, report) if how.prove else None
+    except EnvelopeError as error:
+        advise(error, needs, installed)
+        raise
+    if replays is not None:
+        names = " and ".join(f"`{replay.method}`" for replay in replays)
+        report(Done("prove", f"Proven in an environment made from the conda lock: {names} answer as here"))
+    inside = packages(locked.versions(), [item.name for item in needs.kept], [installed])
+    return Ready(needs.locked(locked.versions(), gone), inside, conda.NAME, replays is not None)

@@ -1,0 +1,130 @@
+"""A machine with conda, as far as there can be one without: a channel of tiny packages, an environment made from it.
+
+What the environment holds: `gadget`, whose conda package is called `py-gadget`, requires `widget`, which conda calls
+`widget-core`; `tacked` came by pip. The model needs all three.
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conda_channels import BASE, CondaChannel
+
+STAND_IN = Path(__file__).with_name("conda_stand_in.py")
+GADGET = """
+import widget
+
+try:
+    from tacked import OFFSET
+except ImportError:
+    OFFSET = 0.0
+
+class Gadget:
+    def predict(self, values: list[float]) -> list[float]:
+        return [widget.turn(value) + OFFSET for value in values]
+"""
+
+
+@dataclass
+class CondaMachine:
+    """Its channel, its environment, the folder of programs on PATH, and the folder of wheels that pip knows."""
+
+    channel: CondaChannel
+    prefix: Path
+    programs: Path
+    wheels: Path
+
+    @property
+    def python(self) -> Path:
+        return self.prefix / "bin" / "python"
+
+    @property
+    def site(self) -> Path:
+        return self.prefix / "lib" / f"python{self.channel.series}" / "site-packages"
+
+    def call(self, name: str) -> None:
+        """Put conda on PATH under one of its names."""
+        program = self.programs / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -W error "{STAND_IN}" "$@"\n')
+        program.chmod(0o755)
+
+    def model(self, folder: Path) -> Path:
+        """Dump a model of the environment, with its samples beside it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "samples.json").write_text(json.dumps({"values": [1.0, 2.5]}))
+        text = "import gadget, pickle; pickle.dump(gadget.Gadget(), open('model.pkl', 'wb'))"
+        subprocess.run([self.python, "-c", text], cwd=folder, check=True)
+        return folder / "model.pkl"
+
+
+def fill(channel: CondaChannel, *, tacked: bool) -> None:
+    for platform in ("linux-64", "osx-arm64"):
+        channel.add_python(platform)
+        # Two platforms whose packages are not the same.
+        channel.add("libturn", "2.0" if platform == "linux-64" else "2.1", subdir=platform)
+    channel.add("pip", "25.0", noarch="generic")
+    widget = {"widget": "def turn(value):\n    return value * 2\n"}
+    newer = {"widget": "def turn(value):\n    return value * 3\n"}
+    channel.add_distribution("widget-core", "Widget", "1.0", modules=widget, depends=["libturn"])
+    channel.add_distribution("widget-core", "Widget", "1.1", modules=newer, depends=["libturn"])
+    gadget = {"gadget": textwrap.dedent(GADGET)}
+    requires = ["Widget>=1", *(["tacked"] if tacked else [])]
+    channel.add_distribution("py-gadget", "gadget", "3.0", modules=gadget, depends=["widget-core"], requires=requires)
+    channel.add_distribution("unused", "unused", modules={"unused": "X = 1\n"})
+    channel.index()
+
+
+def wheel(folder: Path, name: str, version: str, text: str) -> Path:
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": text,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{place},,\n" for place in [*files, f"{info}/RECORD"])
+    raw = io.BytesIO()
+    with zipfile.ZipFile(raw, "w") as archive:
+        for place, content in files.items():
+            archive.writestr(zipfile.ZipInfo(place, (2020, 1, 1, 0, 0, 0)), content)
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    path.write_bytes(raw.getvalue())
+    return path
+
+
+def make(folder: Path, *, base: Path = BASE, tacked: bool = True) -> CondaMachine:
+    """Make a machine in a folder; `base` is the Python of its environment, `tacked` says whether pip was used there."""
+    channel = CondaChannel(folder / "channel", base)
+    fill(channel, tacked=tacked)
+    programs, wheels = folder / "programs", folder / "wheels"
+    programs.mkdir()
+    wheels.mkdir()
+    machine = CondaMachine(channel, folder / "environment", programs, wheels)
+    specs = ["python", "py-gadget", "widget-core ==1.0", "unused"]
+    subprocess.run(
+        [sys.executable, STAND_IN, "create", "--prefix", machine.prefix, "--channel", channel.address, *specs],
+        env={**os.environ, "CONDA_SUBDIR": "linux-64"},
+        check=True,
+    )
+    if not tacked:
+        return machine
+    site = machine.site
+    with zipfile.ZipFile(wheel(wheels, "tacked", "0.5", "OFFSET = 0.25\n")) as archive:
+        archive.extractall(site)
+    (site / "tacked-0.5.dist-info" / "INSTALLER").write_text("pip\n")
+    return machine
+
+
+def enter(machine: CondaMachine, patch: pytest.MonkeyPatch, home: Path) -> None:
+    """Let this process be on that machine: only its conda is found, and nobody's settings or caches but its own."""
+    path = [folder for folder in os.get_exec_path() if not (Path(folder) / "conda").exists()]
+    patch.setenv("PATH", os.pathsep.join([str(machine.programs), *path]))
+    patch.setenv("HOME", str(home))
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "CONDA_EXE", "MAMBA_EXE", "CONDARC", "CONDA_CHANNELS"):
+        patch.delenv(name, raising=False)
