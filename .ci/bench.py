@@ -10,8 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.installed import Installed
+from model_envelope.dependencies.resolvers import LockRequest, choose
+from model_envelope.workflows.locking import Aim, Goal, solve
 
 BIN = Path(sys.executable).parent
 ENVELOPE = str(BIN / "envelope")
@@ -36,6 +41,7 @@ def main() -> None:
         print(f"{'':42}{'median':>9}{'ratio':>8}{'budget':>8}")
         start_up(environment)
         packing(Path(scratch), environment)
+        locking(Path(scratch), environment)
 
 
 def start_up(environment: Mapping[str, str]) -> None:
@@ -63,6 +69,52 @@ def packing(scratch: Path, environment: Mapping[str, str]) -> None:
     }
     budgets = {"envelope pack --no-lock --no-proof": 3, "envelope pack --no-proof, a warm lock": 4}
     tell(medians(commands, 3, environment, project, fresh_output=True), budgets)
+
+
+def locking(scratch: Path, environment: Mapping[str, str]) -> None:
+    """Compare the step that locks the flights with the bare program that it runs; caches are warm for both.
+
+    Both are asked for the same: the direct needs at the versions of this environment, with hashes.
+    """
+    envelope = next((scratch / "flights").glob("packed-*/*"))
+    constraints = scratch / "constraints.txt"
+    installed = Installed.read(sys.path).versions
+    constraints.write_text("".join(f"{name}=={version}\n" for name, version in installed.items()))
+    needs = envelope / "env" / "requirements.in"
+    index = IndexSettings.from_environment()
+    words = [str(needs), "--constraint", str(constraints), "--generate-hashes", "--quiet"]
+    bare = {
+        "uv": ("uv pip compile", [str(BIN / "uv"), "pip", "compile", *words], 2),
+        "pip-tools": ("pip-compile", [str(BIN / "pip-compile"), *words, "--allow-unsafe", "--strip-extras"], 1.5),
+    }
+    goal = Goal.of(Aim(), Path(sys.executable))
+    for name, (program, command, budget) in bare.items():
+        request = LockRequest(needs.read_bytes(), installed, Path(sys.executable), index)
+        resolver = choose(name)
+        variables = {**environment, **index.uv_environment(), **index.pip_environment()}
+        output = ["--output-file", str(scratch / f"{name}.txt")]
+        found = medians_of(
+            {
+                program: lambda command=command, output=output, variables=variables: run(
+                    [*command, *output], variables
+                ),
+                f"locking with {name}": lambda resolver=resolver, request=request: solve(resolver, request, goal),
+            },
+            7 if name == "uv" else 3,
+        )
+        tell(found, {f"locking with {name}": budget})
+
+
+def medians_of(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Give the median time of each piece of work, after one round that does not count; they take turns."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(rounds + 1):
+        for name, work in works.items():
+            began = time.perf_counter()
+            work()
+            if turn:
+                times[name].append(time.perf_counter() - began)
+    return {name: statistics.median(found) for name, found in times.items()}
 
 
 def medians(

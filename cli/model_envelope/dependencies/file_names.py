@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
-from packaging.version import InvalidVersion
+from packaging.version import InvalidVersion, Version
 
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.dependencies.pages import addresses, fetch
+from model_envelope.dependencies.pages import State, addresses, fetch
 from model_envelope.foundation.directories import cache_dir
 from model_envelope.foundation.files import json_bytes, write_atomic
 from model_envelope.foundation.lockfile import Lock, Pin
@@ -72,6 +72,25 @@ def with_files_of_all_indexes(lock: Lock, index: IndexSettings) -> Lock:
             for pin in lock.pins
         )
     )
+
+
+def listed_lock(versions: Mapping[str, str], index: IndexSettings) -> Lock | None:
+    """Make a lock of some versions with the hashes that indexes and folders list, of all of their files.
+
+    None where a version is not listed, or a file of it without a hash: then it has to be fetched to know it.
+    """
+    found: dict[tuple[str, str], Files] = {(name, str(Version(version))): {} for name, version in versions.items()}
+    for folder in index.local_folders():
+        _add_folder(folder, found, set(found))
+    wanted = [(page, key) for key in found for page in addresses(index, key[0])]
+    for (_, key), page in zip(wanted, fetch(index, [page for page, _ in wanted]), strict=True):
+        files = [file for file in page.files if distribution_of(file.name) == key]
+        if page.state not in (State.LISTED, State.MISSING) or not all(file.hash for file in files):
+            return None
+        found[key] |= {file.hash: file.name for file in files}
+    if not all(found.values()):
+        return None
+    return Lock(tuple(Pin(*key, tuple(files), files=tuple(files.items())) for key, files in found.items()))
 
 
 def is_listed(name: str, value: str, index: IndexSettings) -> bool:

@@ -25,6 +25,7 @@ from packaging.utils import canonicalize_name
 from model_envelope.dependencies.installed import Distribution
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.platforms import Platform
+from model_envelope.foundation.secrets import scrub
 
 _ADDED = frozenset(("INSTALLER", "REQUESTED", "RECORD", "RECORD.jws", "RECORD.p7s", "direct_url.json", "uv_cache.json"))
 """What installers write into the folder of metadata."""
@@ -181,7 +182,7 @@ def _write(path: Path, contents: Mapping[str, bytes], folder: str) -> None:
 
 def _cannot(distribution: Distribution, why: str) -> InvalidInput:
     return InvalidInput(
-        f"`{distribution.name} {distribution.version}` comes from {distribution.origin}, which is no index, and cannot "
+        f"`{distribution.name} {distribution.version}` comes from {scrub(distribution.origin or '')}, which is no index, and cannot "
         f"travel in the envelope: {why}",
         code="lock.no-wheel-of",
         hint="install it again with pip or uv, or build a wheel of it (`pip wheel --no-deps ...`) and put that on an "

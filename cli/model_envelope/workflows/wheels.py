@@ -13,6 +13,7 @@ from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Distribution, Installed
 from model_envelope.dependencies.needs import Needs
 from model_envelope.dependencies.wheels import make_wheel
+from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.files import human_size
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Note, Report
@@ -27,14 +28,19 @@ def take_along(
 ) -> dict[str, Path]:
     """Put a wheel of all that the model needs and that no index has into a draft; give them by name.
 
-    A file that the ``index`` lists with the same hash is left to it; without an index nobody is asked. Raises
-    :class:`InvalidInput` (``lock.no-wheel-of``) where no wheel can be made.
+    A file that the ``index`` lists with the same hash is left to it; without an index nobody is asked. What no wheel can
+    be made of is reported and left to the index too.
     """
     found: dict[str, Path] = {}
     for item in _homeless(needs, installed):
         if index is not None and (hash_of_file := _hash_of_file(item)) and is_listed(item.key, hash_of_file, index):
             continue
-        wheel = make_wheel(item, draft.folder / FOLDER)
+        try:
+            wheel = make_wheel(item, draft.folder / FOLDER)
+        except InvalidInput as error:
+            # An index may have it all the same; the resolver says so where none has.
+            report(Note(error.message))
+            continue
         found[item.key] = wheel
         origin = (index or IndexSettings()).redact(item.origin or "")
         size = human_size(wheel.stat().st_size)

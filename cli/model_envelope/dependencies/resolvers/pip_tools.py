@@ -6,6 +6,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from model_envelope.dependencies.file_names import listed_lock
 from model_envelope.dependencies.interpreter import describe
 from model_envelope.dependencies.programs import has_module
 from model_envelope.dependencies.resolvers.base import LockRequest
@@ -13,13 +17,13 @@ from model_envelope.dependencies.resolvers.diagnosis import explain
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import ToolMissing
 from model_envelope.foundation.files import scratch_folder
-from model_envelope.foundation.lockfile import Lock
+from model_envelope.foundation.lockfile import Lock, Pin
 
 TIMEOUT = 1800.0
 # What pip-tools calls unsafe (setuptools) is a need like any other, and uv locks it too.
 _COMPILE = (
     "compile requirements.in --constraint constraints.txt --output-file requirements.lock --no-config "
-    "--generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header --no-emit-index-url "
+    "--allow-unsafe --strip-extras --no-annotate --no-header --no-emit-index-url "
     "--no-emit-trusted-host --no-emit-find-links"
 )
 
@@ -54,12 +58,35 @@ class PipTools:
         with scratch_folder(prefix="envelope-lock-") as folder:
             (folder / "requirements.in").write_bytes(request.requirement_lines())
             (folder / "constraints.txt").write_bytes(request.constraint_lines())
-            finished = process.run(
-                [sys.executable, "-m", "piptools", *_COMPILE.split()],
-                cwd=folder,
-                env=process.environment({**request.index.pip_environment(), "PIP_NO_COLOR": "1", "PIP_NO_INPUT": "1"}),
-                timeout=TIMEOUT,
+            found = self._compile(request, folder)
+            versions = _versions(found)
+            listed = listed_lock(
+                {name: versions[name] for name in versions if name not in request.wheels}, request.index
             )
-            if not finished.ok:
-                raise explain(request, finished, self.name)
-            return request.settled(Lock.parse((folder / "requirements.lock").read_bytes(), where="pip-tools' answer"))
+            if listed is not None:
+                travelling = [
+                    Pin(name, "", (), source=path.as_uri()) for name, path in request.wheels.items() if name in versions
+                ]
+                return request.settled(Lock((*listed.pins, *travelling)))
+            # An index that lists no hashes, or that this tool may not ask: pip-tools fetches every file to know them.
+            return request.settled(
+                Lock.parse(self._compile(request, folder, "--generate-hashes"), where="pip-tools' answer")
+            )
+
+    def _compile(self, request: LockRequest, folder: Path, *options: str) -> bytes:
+        finished = process.run(
+            [sys.executable, "-m", "piptools", *_COMPILE.split(), *options],
+            cwd=folder,
+            env=process.environment({**request.index.pip_environment(), "PIP_NO_COLOR": "1", "PIP_NO_INPUT": "1"}),
+            timeout=TIMEOUT,
+        )
+        if not finished.ok:
+            raise explain(request, finished, self.name)
+        return (folder / "requirements.lock").read_bytes()
+
+
+def _versions(requirements: bytes) -> dict[str, str]:
+    """Read the versions of a solved file of requirements by canonical name, empty where an address is named."""
+    lines = (line for line in requirements.decode().splitlines() if line and not line.startswith(("#", "-", " ")))
+    wishes = map(Requirement, lines)
+    return {canonicalize_name(wish.name): str(wish.specifier).removeprefix("==") for wish in wishes}
