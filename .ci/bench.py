@@ -16,7 +16,10 @@ from pathlib import Path
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.resolvers import LockRequest, choose
+from model_envelope.foundation.lockfile import Lock
+from model_envelope.runtime.reading import read_envelope
 from model_envelope.workflows.locking import Aim, Goal, solve
+from model_envelope.workflows.replaying import replay_in_room
 
 BIN = Path(sys.executable).parent
 ENVELOPE = str(BIN / "envelope")
@@ -69,6 +72,23 @@ def packing(scratch: Path, environment: Mapping[str, str]) -> None:
     }
     budgets = {"envelope pack --no-lock --no-proof": 3, "envelope pack --no-proof, a warm lock": 4}
     tell(medians(commands, 3, environment, project, fresh_output=True), budgets)
+    proving(next(project.glob("packed-*/*/env/requirements.lock")).parents[1], environment, project)
+
+
+def proving(envelope: Path, environment: Mapping[str, str], project: Path) -> None:
+    """Compare what a proof adds, in a clean room that is there, with a Python that does the same without a proof."""
+    os.environ |= environment
+    files = read_envelope(envelope)
+    lock = Lock.parse(files.lock.read_bytes())
+    times: list[tuple[float, float]] = []
+    for _ in range(6):
+        began = time.perf_counter()
+        run([sys.executable, "-c", UNPICKLE], environment, project)
+        bare = time.perf_counter()
+        replay_in_room(lock, files, python=Path(sys.executable))
+        times.append((bare - began, time.perf_counter() - bare))
+    bare_time, proof = (statistics.median(column) for column in zip(*times[1:], strict=True))
+    row("a proof in a room that is there", proof, bare_time, 1.3)
 
 
 def locking(scratch: Path, environment: Mapping[str, str]) -> None:
@@ -141,8 +161,12 @@ def tell(found: Mapping[str, float], budgets: Mapping[str, float]) -> None:
     """Print times and their ratios to the first of them."""
     bare = next(iter(found.values()))
     for name, seconds in found.items():
-        budget = f"{budgets[name]:g}" if name in budgets else ""
-        print(f"{name:42}{seconds * 1000:6.0f} ms{seconds / bare:8.1f}{budget:>8}", flush=True)
+        row(name, seconds, bare, budgets.get(name))
+
+
+def row(name: str, seconds: float, bare: float, budget: float | None) -> None:
+    """Print one line."""
+    print(f"{name:42}{seconds * 1000:6.0f} ms{seconds / bare:8.2f}{f'{budget:g}' if budget else '':>8}", flush=True)
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None) -> None:

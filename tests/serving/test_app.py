@@ -261,6 +261,14 @@ def test_answers_other_than_the_sealed_ones_keep_the_service_from_ready(tmp_path
     assert "predict" in str(client.service.failure)
 
 
+def test_last_bits_of_another_cpu_do_not_keep_the_service_from_ready(tmp_path, start, caplog):
+    method = {"predict": s.Method((s.Parameter("x", s.Scalar("float64")),), s.Scalar("float64"))}
+    source = "class Model:\n    def predict(self, x):\n        return x + 0.2\n"
+    client = start(make_envelope(tmp_path, source, method, {"predict": ({"x": 0.1}, 0.3)}, name="rounded"))
+    assert client.service.phase is Phase.READY
+    assert "predict answers otherwise in the last bits: $: found 0.30000000000000004" in caplog.text
+
+
 @pytest.mark.parametrize("fixture", ["client", "table"])
 def test_the_openapi_document_is_valid_and_shows_the_sealed_samples(fixture, request):
     client = request.getfixturevalue(fixture)

@@ -87,21 +87,24 @@ def take_inventory(folder: Path) -> tuple[bytes, int]:
     Bytecode is left out: Python writes it when it first imports a module, and checks it against its source.
     """
     total, lines = 0, []
-    for path, found in _files(str(folder), ""):
+    for path, found in _files(folder):
         size = 0 if stat.S_ISLNK(found.st_mode) else found.st_size
         total += size
         lines.append(f"{path}\t{size}\t{found.st_mtime_ns}\n")
-    return "".join(sorted(lines)).encode("utf-8", "surrogateescape"), total
+    lines.sort()
+    return "".join(lines).encode("utf-8", "surrogateescape"), total
 
 
-def _files(folder: str, below: str) -> Iterator[tuple[str, os.stat_result]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name != "__pycache__":
-                    yield from _files(entry.path, f"{below}{entry.name}/")
-            else:
-                yield below + entry.name, entry.stat(follow_symlinks=False)
+def _files(top: Path) -> Iterator[tuple[str, os.stat_result]]:
+    folders = [(str(top), "")]
+    while folders:
+        folder, below = folders.pop()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    yield below + entry.name, entry.stat(follow_symlinks=False)
+                elif entry.name != "__pycache__":
+                    folders.append((entry.path, f"{below}{entry.name}/"))
 
 
 def mark_spoilt(room: Path, files: tuple[str, ...]) -> None:
@@ -180,7 +183,7 @@ def _described(room: Path) -> Iterator[CachedRoom]:
     marker, uses = read_marker(room) or {}, _read_uses(room)
     try:
         changed = room.stat().st_mtime
-        size = sum(found.st_size for _, found in _files(str(room), "") if stat.S_ISREG(found.st_mode))
+        size = sum(found.st_size for _, found in _files(room) if stat.S_ISREG(found.st_mode))
         held = any(is_held(path) for path in room.iterdir() if path.is_dir())
     except FileNotFoundError:
         return  # it was removed meanwhile

@@ -37,7 +37,7 @@ from model_envelope.dependencies.room_cache import (
     take_inventory,
 )
 from model_envelope.foundation import process
-from model_envelope.foundation.errors import ToolFailed, ToolMissing
+from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing
 from model_envelope.foundation.files import exclusive, json_bytes, remove_tree, write_atomic
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
@@ -101,7 +101,8 @@ def clean_room(
 
     Raises :class:`ToolFailed` (``room.install``) where a file does not match its hash, does not fit this interpreter or
     cannot be fetched, (``room.no-space``) where the disk is full; nothing of the room stays then. Raises
-    :class:`ToolMissing` where the interpreter is not there.
+    :class:`InvalidInput` (``room.cache``) where the cache cannot be written, :class:`ToolMissing` where the interpreter
+    is not there.
     """
     interpreter = describe(python)
     content = lock.to_bytes()
@@ -119,7 +120,13 @@ def clean_room(
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _no_space(place.parent) from error
-        raise
+        if place.parent.is_dir() and os.access(place.parent, os.W_OK):
+            raise
+        raise InvalidInput(
+            f"clean rooms cannot be kept in `{place.parent}`: {error.strerror}",
+            code="room.cache",
+            hint="name a folder that can be written with ENVELOPE_CACHE_DIR, or make that one writable",
+        ) from error
 
 
 def _made(
