@@ -38,7 +38,8 @@ from model_envelope.workflows.replaying import disagreement, replay_with
 
 __all__ = ["NAME", "Plan", "lock_again", "lock_draft", "plan", "prove_draft", "read_lock", "room_of"]
 
-PIP_LOCK = "env/requirements.lock"
+OTHERS = ("env/requirements.lock", "env/pylock.toml", libraries.NAME)
+"""What a lock for pip consists of; an envelope has a lock of one kind."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,8 @@ def lock_draft(
     if gone:
         report(Note(f"left out of the lock, though required: {', '.join(item.name for item in gone)}"))
     locked = found.without({item.name for item in gone})
-    for name in (PIP_LOCK, libraries.NAME):
+    for name in (*OTHERS, conda_lock.NAME):
         (draft.folder / name).unlink(missing_ok=True)
-    (draft.folder / conda_lock.NAME).unlink(missing_ok=True)
     draft.write(conda_lock.NAME, locked.to_bytes())
     counts = ", ".join(
         f"{len(locked.of(platform)) + len(locked.of(platform, 'pip'))} for {platform}" for platform in locked.platforms
