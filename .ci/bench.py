@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from model_envelope.dependencies.index import IndexSettings
@@ -94,35 +95,31 @@ def proving(envelope: Path, environment: Mapping[str, str], project: Path) -> No
 def locking(scratch: Path, environment: Mapping[str, str]) -> None:
     """Compare the step that locks the flights with the bare program that it runs; caches are warm for both.
 
-    Both are asked for the same: the direct needs at the versions of this environment, with hashes.
+    Both are asked for the direct needs at the versions of this environment; uv with hashes, `pip-compile` without: it
+    fetches every file of every platform for them where an index has pages alone, which takes it a minute.
     """
     envelope = next((scratch / "flights").glob("packed-*/*"))
-    constraints = scratch / "constraints.txt"
     installed = Installed.read(sys.path).versions
+    constraints, output = scratch / "constraints.txt", scratch / "bare.txt"
     constraints.write_text("".join(f"{name}=={version}\n" for name, version in installed.items()))
-    needs = envelope / "env" / "requirements.in"
-    index = IndexSettings.from_environment()
-    words = [str(needs), "--constraint", str(constraints), "--generate-hashes", "--quiet"]
+    needs, index = envelope / "env" / "requirements.in", IndexSettings.from_environment()
+    words = [str(needs), "--constraint", str(constraints), "--output-file", str(output), "--quiet"]
     bare = {
-        "uv": ("uv pip compile", [str(BIN / "uv"), "pip", "compile", *words], 2),
+        "uv": ("uv pip compile", [str(BIN / "uv"), "pip", "compile", *words, "--generate-hashes"], 2),
         "pip-tools": ("pip-compile", [str(BIN / "pip-compile"), *words, "--allow-unsafe", "--strip-extras"], 1.5),
     }
     goal = Goal.of(Aim(), Path(sys.executable))
+    request = LockRequest(needs.read_bytes(), installed, Path(sys.executable), index)
+    variables = {**environment, **index.uv_environment(), **index.pip_environment()}
+
+    def alone(command: Sequence[str]) -> None:
+        # What is there already would be taken as it is.
+        output.unlink(missing_ok=True)
+        run(command, variables)
+
     for name, (program, command, budget) in bare.items():
-        request = LockRequest(needs.read_bytes(), installed, Path(sys.executable), index)
-        resolver = choose(name)
-        variables = {**environment, **index.uv_environment(), **index.pip_environment()}
-        output = ["--output-file", str(scratch / f"{name}.txt")]
-        found = medians_of(
-            {
-                program: lambda command=command, output=output, variables=variables: run(
-                    [*command, *output], variables
-                ),
-                f"locking with {name}": lambda resolver=resolver, request=request: solve(resolver, request, goal),
-            },
-            7 if name == "uv" else 3,
-        )
-        tell(found, {f"locking with {name}": budget})
+        works = {program: partial(alone, command), f"locking with {name}": partial(solve, choose(name), request, goal)}
+        tell(medians_of(works, 7), {f"locking with {name}": budget})
 
 
 def medians_of(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:

@@ -7,21 +7,22 @@ the simple repository API are read (https://packaging.python.org/en/latest/speci
 from __future__ import annotations
 
 import base64
+import html
 import json
 import netrc
 import re
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from html.parser import HTMLParser
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from model_envelope.dependencies.index import IndexSettings
 
@@ -30,6 +31,9 @@ TIMEOUT = 15.0
 _AT_ONCE = 8
 _LARGEST = 64 * 1024 * 1024
 _ACCEPTED = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
+
+_LINK = re.compile(r"""<a\s(?:[^>"']|"[^"]*"|'[^']*')*>""", re.IGNORECASE)
+_GIVEN = re.compile(r"""(href|data-requires-python)\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 
 
 class State(Enum):
@@ -119,9 +123,7 @@ def _read(content: bytes, kind: str, url: str) -> Page:
             for item in json.loads(content)["files"]
         )
     else:
-        links = _Links(url)
-        links.feed(content.decode("utf-8", "replace"))
-        files = tuple(links.found)
+        files = tuple(_links(content.decode("utf-8", "replace")))
     return Page(url, State.LISTED, files)
 
 
@@ -129,28 +131,16 @@ def _sha256(hashes: Any) -> str:
     return f"sha256:{hashes['sha256'].lower()}" if "sha256" in hashes else ""
 
 
-class _Links(HTMLParser):
-    """Collects the links of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self._page = page
-        self.found: list[File] = []
-
-    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        """Note a link."""
-        given = dict(attrs)
-        if tag != "a" or not given.get("href"):
-            return
-        address = urlsplit(urljoin(self._page, given["href"] or ""))
-        digest = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", address.fragment)
-        self.found.append(
-            File(
-                unquote(address.path.rpartition("/")[2]),
-                f"sha256:{digest[1].lower()}" if digest else "",
-                given.get("data-requires-python") or "",
-            )
-        )
+def _links(text: str) -> Iterator[File]:
+    """Read the links of a page; a parser of HTML takes ten times as long for the thousands that some have."""
+    for link in _LINK.finditer(text):
+        given = {name.lower(): html.unescape(double or single) for name, double, single in _GIVEN.findall(link[0])}
+        path, _, fragment = given.get("href", "").partition("#")
+        name = unquote(path.partition("?")[0].rpartition("/")[2])
+        digest = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", fragment)
+        value = f"sha256:{digest[1].lower()}" if digest else ""
+        if name:
+            yield File(name, value, given.get("data-requires-python", ""))
 
 
 def _request(url: str) -> urllib.request.Request:
@@ -170,10 +160,17 @@ def _request(url: str) -> urllib.request.Request:
 
 
 def _opener(index: IndexSettings, host: str) -> urllib.request.OpenerDirector:
-    context = ssl.create_default_context(cafile=str(index.ca_bundle) if index.ca_bundle else None)
-    if host in {trusted.partition(":")[0] for trusted in index.trusted_hosts}:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    trusted = host in {name.partition(":")[0] for name in index.trusted_hosts}
+    context = _context(str(index.ca_bundle) if index.ca_bundle else None, trusted=trusted)
     proxies = {"http": index.proxy, "https": index.proxy} if index.proxy else None
     return urllib.request.build_opener(
         urllib.request.ProxyHandler(proxies), urllib.request.HTTPSHandler(context=context)
     )
+
+
+@lru_cache(maxsize=4)
+def _context(certificates: str | None, *, trusted: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=certificates)
+    if trusted:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

@@ -182,8 +182,8 @@ def _write(path: Path, contents: Mapping[str, bytes], folder: str) -> None:
 
 def _cannot(distribution: Distribution, why: str) -> InvalidInput:
     return InvalidInput(
-        f"`{distribution.name} {distribution.version}` comes from {scrub(distribution.origin or '')}, which is no index, and cannot "
-        f"travel in the envelope: {why}",
+        f"`{distribution.name} {distribution.version}` comes from {scrub(distribution.origin or '')}, which is no "
+        f"index, and cannot travel in the envelope: {why}",
         code="lock.no-wheel-of",
         hint="install it again with pip or uv, or build a wheel of it (`pip wheel --no-deps ...`) and put that on an "
         "index or in a folder that pip's `find-links` names",

@@ -28,8 +28,8 @@ def take_along(
 ) -> dict[str, Path]:
     """Put a wheel of all that the model needs and that no index has into a draft; give them by name.
 
-    A file that the ``index`` lists with the same hash is left to it; without an index nobody is asked. What no wheel can
-    be made of is reported and left to the index too.
+    A file that the ``index`` lists with the same hash is left to it; without an index nobody is asked. What no wheel
+    can be made of is reported and left to the index too.
     """
     found: dict[str, Path] = {}
     for item in _homeless(needs, installed):
