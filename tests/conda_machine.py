@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from conda_channels import BASE, CondaChannel
 
+from model_envelope.dependencies.programs import CONDAS
+
 STAND_IN = Path(__file__).with_name("conda_stand_in.py")
 GADGET = """
 import widget
@@ -123,7 +125,7 @@ def make(folder: Path, *, base: Path = BASE, tacked: bool = True) -> CondaMachin
 
 def enter(machine: CondaMachine, patch: pytest.MonkeyPatch, home: Path) -> None:
     """Let this process be on that machine: only its conda is found, and nobody's settings or caches but its own."""
-    path = [folder for folder in os.get_exec_path() if not (Path(folder) / "conda").exists()]
+    path = [folder for folder in os.get_exec_path() if not any((Path(folder) / name).exists() for name in CONDAS)]
     patch.setenv("PATH", os.pathsep.join([str(machine.programs), *path]))
     patch.setenv("HOME", str(home))
     for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "CONDA_EXE", "MAMBA_EXE", "CONDARC", "CONDA_CHANNELS"):
