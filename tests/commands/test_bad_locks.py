@@ -84,11 +84,11 @@ def test_a_lock_for_a_python_that_is_not_here(cli, sealed, seal, tmp_path, monke
     assert "error[python.missing]: the envelope was packed with Python 3.99" in ran.err
     assert f"found cpython {sys.version_info.major}.{sys.version_info.minor}." in ran.err
     assert "`uv python install 3.99`" in ran.err
-    # Who names another one gets it, and is told.
+    # The lock is not for another one either.
     ran = cli("verify", sealed, "--clean", "--trust", "--python", sys.executable)
-    assert ran.code == 0, ran.err
-    assert f"the clean room is one of cpython {sys.version_info.major}.{sys.version_info.minor}." in ran.err
-    assert "the envelope was packed with 3.99" in ran.err
+    assert ran.code == 1
+    assert "error[lock.other-python]: the lock of doubler is for Python 3.99" in ran.err
+    assert f"--python-version {sys.version_info.major}.{sys.version_info.minor}` makes an envelope for this" in ran.err
 
 
 def test_a_wheel_for_another_python_is_told(cli, locked, wheels):

@@ -78,7 +78,8 @@ def packed(machine, folder, **options):
     model = machine.model(folder / "model")
     samples = SampleFile(model.with_name("samples.json"), "samples.json")
     given = {"resolver": "conda-lock", "label": Label("gadget"), "python": str(machine.python)}
-    return pack(model, samples=samples, into=folder / "out", **{**given, **options})
+    aim = Aim.read(options.pop("platforms", ()))
+    return pack(model, samples=samples, into=folder / "out", aim=aim, **{**given, **options})
 
 
 def read(path):

@@ -279,10 +279,10 @@ def test_the_size_of_a_replacement_is_that_in_the_clean_room(tmp_path):
     write_module(tmp_path, "plain", "class Plain:\n    def predict(self, x: int) -> int:\n        return x + 1\n")
     dump(tmp_path, "plain.Plain()", "model.pkl")
     (tmp_path / "x.json").write_text('{"x": 1}')
-    asked = Asked(keep=("rich",), replace=(("pygments", "zipp"),))
+    asked = Asked(keep=("rich",), replace=(("pygments", "aiofiles"),))
     result = packed(tmp_path / "model.pkl", tmp_path / "out", samples=tmp_path / "x.json", lock=True, asked=asked)
     found = {item.name: item for item in dependencies(result.path).packages}
     assert "pygments" not in found
-    assert found["zipp"].size > 1000
-    assert found["zipp"].reasons == ("instead of pygments, which comes with rich: asked for: --replace",)
-    assert requirements(result.path)[-1] == "zipp"
+    assert found["aiofiles"].size > 1000
+    assert found["aiofiles"].reasons == ("instead of pygments, which comes with rich: asked for: --replace",)
+    assert requirements(result.path)[-1] == "aiofiles"
