@@ -198,3 +198,25 @@ def test_all_take_a_wheel_that_travels_rather_than_one_of_that_version_on_an_ind
         assert found.versions() == dict.fromkeys(("model", "of-ours", "our-features"), "1.0")
         pin = next(pin for pin in found.pins if pin.name == "our-features")
         assert (pin.hashes, pin.source) == ((value,), "")
+
+
+@pytest.mark.parametrize(
+    ("hashes", "as_json"), [(True, False), (True, True), (False, False)], ids=["links", "json", "no hashes"]
+)
+def test_all_give_the_same_bytes_whatever_an_index_lists(simple_index, hashes, as_json):
+    index = simple_index()
+    index.hashes, index.json = hashes, as_json
+    value = index.add("thing", requires=["other"])
+    index.add("other", "2.0")
+    found = locked(request(["thing==1.0"], index=index.index))
+    assert found.versions() == {"other": "2.0", "thing": "1.0"}
+    assert next(pin for pin in found.pins if pin.name == "thing").hashes == (value,)
+
+
+def test_pip_tools_asks_for_no_file_whose_hash_is_listed(simple_index):
+    index = simple_index()
+    for tag in ("py3-none-any", "cp399-cp399-win_amd64", "cp38-cp38-macosx_11_0_arm64"):
+        index.add("thing", tag=tag)
+    found = choose("pip-tools").lock(request(["thing==1.0"], index=index.index))
+    assert len(found.pins[0].hashes) == 3
+    assert not [path for path in index.asked if "win_amd64" in path or "macosx" in path]
