@@ -220,3 +220,15 @@ def test_pip_tools_asks_for_no_file_whose_hash_is_listed(simple_index):
     found = choose("pip-tools").lock(request(["thing==1.0"], index=index.index))
     assert len(found.pins[0].hashes) == 3
     assert not [path for path in index.asked if "win_amd64" in path or "macosx" in path]
+
+
+def test_all_know_a_version_however_a_file_spells_it(simple_index):
+    index = simple_index()
+    value = index.add("certificates", "2022.12.07")
+    index.add("certificates", "2022.12.06")
+    found = locked(request(["certificates==2022.12.7"], index=index.index))
+    assert found.versions() == {"certificates": "2022.12.7"}
+    assert found.pins[0].hashes == (value,)
+    assert [name for _, name in with_file_names(found, index.index).pins[0].files] == [
+        "certificates-2022.12.07-py3-none-any.whl"
+    ]
