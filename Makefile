@@ -63,7 +63,7 @@ format: setup  ## let ruff format and fix what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## measure start-up, packing and the codec against bare Python
+bench: setup  ## measure start-up, packing, locking and the codec against the bare programs
 	$(BIN)/python .ci/bench.py
 	$(BIN)/python .ci/bench_codec.py
 

@@ -6,11 +6,13 @@ import hashlib
 import html
 import http.server
 import io
+import json
 import threading
 import time
 import urllib.parse
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,7 +77,8 @@ class SimpleIndex(Wheelhouse):
     """An index as pip and uv ask it (PEP 503), over HTTP on this machine, and how it may fail.
 
     ``delay`` are seconds before each answer, ``status`` what it answers instead of a page or a file where that is not
-    200, ``cut`` ends each file after a few bytes, ``wrong_hashes`` lists other hashes than the files have.
+    200, ``cut`` ends each file after a few bytes, ``wrong_hashes`` lists other hashes than the files have, without
+    ``hashes`` none are, and ``json`` answers in the newer form (PEP 691).
     """
 
     url: str = ""
@@ -83,6 +86,8 @@ class SimpleIndex(Wheelhouse):
     status: int = 200
     cut: bool = False
     wrong_hashes: bool = False
+    hashes: bool = True
+    json: bool = False
     asked: list[str] = field(default_factory=list)
 
     @property
@@ -90,20 +95,34 @@ class SimpleIndex(Wheelhouse):
         return IndexSettings(self.url, trusted_hosts=("127.0.0.1",))
 
     def page(self, name: str) -> bytes | None:
-        links = []
-        for path in sorted(self.folder.glob("*.whl")):
-            if path.name.split("-")[0].replace("_", "-") == name:
-                content = path.read_bytes() + (b"?" if self.wrong_hashes else b"")
-                digest = hashlib.sha256(content).hexdigest()
-                with zipfile.ZipFile(path) as archive:
-                    about = next(
-                        archive.read(each).decode() for each in archive.namelist() if each.endswith("METADATA")
-                    )
-                python = about.partition("Requires-Python: ")[2].partition("\n")[0]
-                only = f' data-requires-python="{html.escape(python)}"' if python else ""
-                target = f"../files/{urllib.parse.quote(path.name)}#sha256={digest}"
-                links.append(f'<a href="{target}"{only}>{html.escape(path.name)}</a>')
-        return "<br>".join(["<!DOCTYPE html><html><body>", *links, "</body></html>"]).encode() if links else None
+        paths = [
+            path for path in sorted(self.folder.glob("*.whl")) if path.name.split("-")[0].replace("_", "-") == name
+        ]
+        files = [self._listed(path) for path in paths]
+        if not files:
+            return None
+        if self.json:
+            document = {"meta": {"api-version": "1.0"}, "name": name, "files": files}
+            return json.dumps(document).encode()
+        return "<br>".join(["<!DOCTYPE html><html><body>", *map(_link, files), "</body></html>"]).encode()
+
+    def _listed(self, path: Path) -> dict[str, object]:
+        digest = hashlib.sha256(path.read_bytes() + (b"?" if self.wrong_hashes else b"")).hexdigest()
+        with zipfile.ZipFile(path) as archive:
+            about = next(archive.read(each).decode() for each in archive.namelist() if each.endswith("METADATA"))
+        python = about.partition("Requires-Python: ")[2].partition("\n")[0]
+        return {
+            "filename": path.name,
+            "url": f"../files/{urllib.parse.quote(path.name)}",
+            "hashes": {"sha256": digest} if self.hashes else {},
+            **({"requires-python": python} if python else {}),
+        }
+
+
+def _link(file: dict[str, object]) -> str:
+    fragment = "".join(f"#sha256={digest}" for digest in file["hashes"].values())
+    only = f' data-requires-python="{html.escape(file["requires-python"])}"' if "requires-python" in file else ""
+    return f'<a href="{file["url"]}{fragment}"{only}>{html.escape(file["filename"])}</a>'
 
 
 def _handler(index: SimpleIndex) -> type[http.server.BaseHTTPRequestHandler]:
@@ -116,13 +135,16 @@ def _handler(index: SimpleIndex) -> type[http.server.BaseHTTPRequestHandler]:
             status = index.status if index.status != 200 else 200 if content is not None else 404
             body = content if status == 200 and content is not None else b"no"
             self.send_response(status)
-            self.send_header("Content-Type", "application/octet-stream" if "files" in parts else "text/html")
+            page = "application/vnd.pypi.simple.v1+json" if index.json else "text/html"
+            self.send_header("Content-Type", "application/octet-stream" if "files" in parts else page)
             self.send_header("Content-Length", str(len(body)))
             if status in (401, 407):
                 self.send_header("WWW-Authenticate" if status == 401 else "Proxy-Authenticate", 'Basic realm="index"')
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(body[:40] if index.cut and "files" in parts else body)
+                # Who asked may have gone meanwhile.
+                with suppress(ConnectionError):
+                    self.wfile.write(body[:40] if index.cut and "files" in parts else body)
 
         do_HEAD = do_GET
 

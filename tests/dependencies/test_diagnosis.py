@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.dependencies.resolvers import RESOLVERS, LockRequest
+from model_envelope.dependencies.resolvers import LockRequest, choose
 from model_envelope.dependencies.rooms import clean_room
 from model_envelope.foundation.errors import ToolFailed, Unsolvable
 from model_envelope.foundation.platforms import Platform
@@ -19,7 +19,9 @@ NEXT = f"{sys.version_info.major}.{sys.version_info.minor + 1}"
 MINE = f"cp{sys.version_info.major}{sys.version_info.minor}"
 MACHINE = HERE.tag.rpartition("-")[2]
 
-every_resolver = pytest.mark.parametrize("resolver", RESOLVERS, ids=lambda resolver: resolver.name)
+UV, PIP_TOOLS = choose("uv"), choose("pip-tools")
+
+every_resolver = pytest.mark.parametrize("resolver", [UV, PIP_TOOLS], ids=lambda resolver: resolver.name)
 
 
 @pytest.fixture(autouse=True)
@@ -125,12 +127,12 @@ def test_a_version_says_that_it_is_for_other_pythons(resolver, simple_index):
 
 
 def test_what_another_platform_or_python_lacks_is_told_too(simple_index):
-    index, uv = simple_index(), RESOLVERS[0]
+    index = simple_index()
     index.add("fast", tag=f"{MINE}-{MINE}-manylinux_2_17_{MACHINE}")
     asked = request("fast==1.0", index=index.index)
-    error = failure(uv, replace(asked, platform=OTHER))
+    error = failure(UV, replace(asked, platform=OTHER))
     assert (error.code, problems(error)[0][2]) == ("lock.no-wheel", f"a wheel for {OTHER}")
-    error = failure(uv, replace(asked, python_version=NEXT))
+    error = failure(UV, replace(asked, python_version=NEXT))
     assert (error.code, problems(error)[0][2]) == ("lock.no-python-wheel", f"one for {NEXT}")
 
 
@@ -195,10 +197,9 @@ def test_a_file_has_another_hash_than_the_index_lists(simple_index, monkeypatch,
     index = simple_index()
     index.add("thing")
     index.wrong_hashes = True
-    uv, pip_tools = RESOLVERS
     asked = request("thing==1.0", index=index.index)
-    assert failure(pip_tools, asked, ToolFailed).code == "lock.hash-mismatch"
+    assert failure(PIP_TOOLS, asked, ToolFailed).code == "lock.hash-mismatch"
     # uv reads of a file no more than it needs: there it is told by what installs the whole of it.
-    lock = uv.lock(asked)
+    lock = UV.lock(asked)
     with pytest.raises(ToolFailed, match="does not have the hash that the lock has"):
         clean_room(lock, python=Path(sys.executable), index=index.index)

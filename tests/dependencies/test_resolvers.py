@@ -138,7 +138,7 @@ def test_pip_tools_says_that_another_python_needs_uv(monkeypatch, wheelhouse):
 
 def locked(asked):
     """What all resolvers answer, which has to be one and the same."""
-    answers = [resolver.lock(asked) for resolver in RESOLVERS]
+    answers = [choose(name).lock(asked) for name in ("uv", "pip-tools")]
     assert len({answer.to_bytes() for answer in answers}) == 1, [answer.to_bytes() for answer in answers]
     return answers[0]
 
@@ -198,3 +198,37 @@ def test_all_take_a_wheel_that_travels_rather_than_one_of_that_version_on_an_ind
         assert found.versions() == dict.fromkeys(("model", "of-ours", "our-features"), "1.0")
         pin = next(pin for pin in found.pins if pin.name == "our-features")
         assert (pin.hashes, pin.source) == ((value,), "")
+
+
+@pytest.mark.parametrize(
+    ("hashes", "as_json"), [(True, False), (True, True), (False, False)], ids=["links", "json", "no hashes"]
+)
+def test_all_give_the_same_bytes_whatever_an_index_lists(simple_index, hashes, as_json):
+    index = simple_index()
+    index.hashes, index.json = hashes, as_json
+    value = index.add("thing", requires=["other"])
+    index.add("other", "2.0")
+    found = locked(request(["thing==1.0"], index=index.index))
+    assert found.versions() == {"other": "2.0", "thing": "1.0"}
+    assert next(pin for pin in found.pins if pin.name == "thing").hashes == (value,)
+
+
+def test_pip_tools_asks_for_no_file_whose_hash_is_listed(simple_index):
+    index = simple_index()
+    for tag in ("py3-none-any", "cp399-cp399-win_amd64", "cp38-cp38-macosx_11_0_arm64"):
+        index.add("thing", tag=tag)
+    found = choose("pip-tools").lock(request(["thing==1.0"], index=index.index))
+    assert len(found.pins[0].hashes) == 3
+    assert not [path for path in index.asked if "win_amd64" in path or "macosx" in path]
+
+
+def test_all_know_a_version_however_a_file_spells_it(simple_index):
+    index = simple_index()
+    value = index.add("certificates", "2022.12.07")
+    index.add("certificates", "2022.12.06")
+    found = locked(request(["certificates==2022.12.7"], index=index.index))
+    assert found.versions() == {"certificates": "2022.12.7"}
+    assert found.pins[0].hashes == (value,)
+    assert [name for _, name in with_file_names(found, index.index).pins[0].files] == [
+        "certificates-2022.12.07-py3-none-any.whl"
+    ]

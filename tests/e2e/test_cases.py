@@ -114,6 +114,7 @@ def test_the_script_seals_the_same_model(case, sealed, envelope):
     for name in (
         "signature.json",
         "env/requirements.lock",
+        "env/pylock.toml",
         *(f"samples/{method}.output.json" for method in case.case.METHODS),
     ):
         assert (scripted / name).read_bytes() == (sealed / name).read_bytes()

@@ -1,6 +1,9 @@
 """Locks for other platforms and Pythons, with other versions, together with what a target needs."""
 
+import json
 import sys
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 from handmade import make_envelope, seal
@@ -227,3 +230,22 @@ def test_both_forms_of_the_lock_say_the_same(index, needing, tmp_path):
     with pytest.raises(Answered) as caught:
         verify(new.path)
     assert [problem.path for problem in caught.value.problems] == ["other==1.0", "other==1.1"]
+
+
+@pytest.mark.network
+def test_a_lock_for_arm_has_the_wheels_for_arm(needing, envelope, tmp_path):
+    old = needing(f"numpy=={metadata.version('numpy')}")
+    done = envelope("lock", old, "--platform", str(OTHER), "-o", tmp_path / "out", "--trust", "--json")
+    result = json.loads(done.stdout)["result"]
+    assert (result["platforms"], result["proven"]) == ([str(OTHER)], False)
+    new = read_envelope(Path(result["path"]))
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    theirs = {
+        value
+        for pin in parse((new.path / NAME).read_bytes()).pins
+        for value, name in pin.files
+        if f"-{tag}-{tag}-manylinux" in name and name.endswith(f"_{MACHINE}.whl")
+    }
+    assert theirs
+    assert all(value in new.lock.read_text() for value in theirs)
+    assert f"{OTHER}" in done.stderr

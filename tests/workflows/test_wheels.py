@@ -4,23 +4,27 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 import venv
 
 import pytest
 from models import dump, write_module
 
+from model_envelope.dependencies import rooms
 from model_envelope.dependencies.programs import find_uv
-from model_envelope.foundation.errors import InvalidInput
+from model_envelope.foundation.errors import InvalidInput, Unsolvable
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Note
 from model_envelope.foundation.pylock import NAME, parse
 from model_envelope.runtime.reading import read_envelope
+from model_envelope.targets.building import fetch_wheels
 from model_envelope.targets.context import render_context
 from model_envelope.targets.target import find_target
 from model_envelope.workflows.lock import lock
 from model_envelope.workflows.pack import Aim, SampleFile, pack
 from model_envelope.workflows.verify import verify
 
+SERIES = f"{sys.version_info.major}.{sys.version_info.minor}"
 MODEL = """
 import our_features
 
@@ -157,3 +161,33 @@ def test_an_image_installs_what_travels(index, install, packed, tmp_path):
     assert "COPY envelope/env/wheels /opt/wheels\n" in dockerfile
     assert "--find-links /opt/wheels" in dockerfile
     assert list((context.path / "envelope" / "env" / "wheels").iterdir())
+
+
+def test_an_image_without_secrets_gets_them_from_the_host(index, install, packed, tmp_path):
+    index.add("other")
+    python, _ = install(index, GIT, requires=["other"])
+    result = packed(python, prove=False)
+    own = result.path / "env" / "wheels"
+    fetch_wheels(result.path / "env" / "requirements.lock", tmp_path / "wheelhouse", SERIES, own)
+    fetched = sorted(path.name for path in (tmp_path / "wheelhouse").iterdir())
+    assert fetched == ["other-1.0-py3-none-any.whl", "our_features-1.0-py3-none-any.whl"]
+
+
+def test_a_clean_room_without_uv_finds_them_too(index, install, packed, monkeypatch, tmp_path):
+    monkeypatch.setenv("ENVELOPE_CACHE_DIR", str(tmp_path / "cache"))
+    python, _ = install(index, GIT)
+    result = packed(python, "my models, and more", prove=False)
+    monkeypatch.setattr(rooms, "find_uv", lambda: None)
+    assert not verify(result.path, clean=True).objection()
+
+
+def test_what_left_no_record_is_told_and_left_to_an_index(index, install, packed):
+    python, _ = install(index, {"url": "git+https://me:hunter22@git.example/f", "vcs_info": {"vcs": "git"}})
+    site = next((python.parent.parent).glob("lib/*/site-packages/our_features-*.dist-info"))
+    (site / "WHEEL").unlink()
+    said = []
+    with pytest.raises(Unsolvable, match="no index has them: `our-features`") as caught:
+        packed(python, report=said.append)
+    assert "hunter22" not in str(caught.value)
+    notes = [event.text for event in said if isinstance(event, Note)]
+    assert any("`our-features 1.0` comes from" in note and "hunter22" not in note for note in notes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +18,7 @@ from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sd
 from packaging.version import InvalidVersion, Version
 
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.dependencies.pages import State, addresses, fetch
+from model_envelope.dependencies.pages import File, Page, State, addresses, fetch
 from model_envelope.foundation.directories import cache_dir
 from model_envelope.foundation.files import json_bytes, write_atomic
 from model_envelope.foundation.lockfile import Lock, Pin
@@ -84,7 +85,7 @@ def listed_lock(versions: Mapping[str, str], index: IndexSettings) -> Lock | Non
         _add_folder(folder, found, set(found))
     wanted = [(page, key) for key in found for page in addresses(index, key[0])]
     for (_, key), page in zip(wanted, fetch(index, [page for page, _ in wanted]), strict=True):
-        files = [file for file in page.files if distribution_of(file.name) == key]
+        files = _files_of(page, key)
         if page.state not in (State.LISTED, State.MISSING) or not all(file.hash for file in files):
             return None
         found[key] |= {file.hash: file.name for file in files}
@@ -139,13 +140,30 @@ def _add_folder(folder: Path, found: dict[tuple[str, str], Files], lacking: set[
                 found[key][f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"] = path.name
 
 
+def _files_of(page: Page, key: tuple[str, str]) -> list[File]:
+    """Give the files of one version. A page may list thousands, and most tell by their numbers that they are others."""
+    numbers = _numbers(key[1])
+    found = []
+    for file in page.files:
+        parts = file.name.split("-", 2)
+        if (not file.name.endswith(".whl") or _numbers(parts[min(1, len(parts) - 1)]) == numbers) and (
+            distribution_of(file.name) == key
+        ):
+            found.append(file)
+    return found
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(digits) for digits in re.findall(r"\d+", version)]
+
+
 def _all_listed(
     index: IndexSettings, pages: Sequence[tuple[str, tuple[str, str]]]
 ) -> Iterator[tuple[tuple[str, str], Files]]:
     """Read pages, each for the files of one version."""
     found = fetch(index, [page for page, _ in pages])
     for (_, key), page in zip(pages, found, strict=True):
-        yield key, {file.hash: file.name for file in page.files if file.hash and distribution_of(file.name) == key}
+        yield key, {file.hash: file.name for file in _files_of(page, key) if file.hash}
 
 
 def _place(key: tuple[str, str]) -> Path:

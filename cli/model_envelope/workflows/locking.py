@@ -16,7 +16,7 @@ from model_envelope.dependencies.interpreter import describe
 from model_envelope.dependencies.resolvers import LockRequest, Resolver
 from model_envelope.dependencies.wheels import unfit_tags
 from model_envelope.foundation import pylock
-from model_envelope.foundation.errors import InvalidInput
+from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Note, Report
@@ -68,11 +68,11 @@ class Goal:
         """Hold an aim against this machine; ``interpreter`` is the Python that there is for the model."""
         found = describe(interpreter)
         here, series = Platform.of(found.platform), aim.python or found.series
-        other = None if series == found.series else shutil.which(f"python{series}")
+        other = None if series == found.series else _find_python(series)
         return cls(
             platforms=aim.platforms or (here,),
             python=series,
-            interpreter=Path(other) if other else interpreter,
+            interpreter=other or interpreter,
             here=here,
             runs=series == found.series or other is not None,
         )
@@ -102,6 +102,17 @@ class Goal:
         own = describe(self.interpreter).platform
         tags = tuple(own if self.here.runs(platform) else platform.tag for platform in self.platforms)
         return replace(description, python=self.python, platform=tags[0], platforms=tags if len(tags) > 1 else ())
+
+
+def _find_python(series: str) -> Path | None:
+    """Give an interpreter of a version that is on PATH and works: what is there may be a shim for none."""
+    found = shutil.which(f"python{series}")
+    if found is None:
+        return None
+    try:
+        return Path(found) if describe(Path(found)).series == series else None
+    except (ToolFailed, ToolMissing):
+        return None
 
 
 def solve(resolver: Resolver, request: LockRequest, goal: Goal, target: Target | None = None) -> Lock:

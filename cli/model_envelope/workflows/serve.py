@@ -17,7 +17,7 @@ from typing import Any
 from model_envelope.foundation import carrying, process
 from model_envelope.foundation.errors import InvalidInput, ToolFailed
 from model_envelope.foundation.files import scratch_folder
-from model_envelope.foundation.progress import Done, Report, Started, silent
+from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.runtime.codec import ExtraColumns
 from model_envelope.runtime.errors import from_document
 from model_envelope.runtime.reading import EnvelopeFiles
@@ -153,12 +153,22 @@ def _in_process(
                     )
             command, variables = room.command(*words), room.environment()
         else:
+            _say_other_python(files, python, report)
             command, variables = (str(python), *words), process.environment()
         report(Started("serve", "Loading the model"))
         # It ends when its standard input does, so that it cannot outlive this process.
         child = process.start(command, env=variables, stdin=subprocess.PIPE)
         with child:  # closes its pipes
             return _attend(child, files, ready, log, report)
+
+
+def _say_other_python(files: EnvelopeFiles, python: Path, report: Report) -> None:
+    """Say that an interpreter of the user's is of another version than the envelope is for; it may do all the same."""
+    from model_envelope.dependencies.interpreter import describe
+
+    found = describe(python).series
+    if found != files.description.python:
+        report(Note(f"{files.path.name} is for Python {files.description.python}, and {python} is Python {found}"))
 
 
 def _attend(

@@ -290,7 +290,10 @@ class _Case:
 
 
 _WHEEL = "in a folder that pip's `find-links` names"
-_ANOTHER = "take another version of it (`--upgrade-package NAME`)"
+_ANOTHER = (
+    "take another version of it, which the proof judges (`envelope lock ENVELOPE --upgrade-package NAME`; what is not "
+    "packed yet is packed with `--no-lock` first)"
+)
 _REASONS = {
     "lock.not-on-index": (
         "no index has {names}",
@@ -301,7 +304,7 @@ _REASONS = {
     ),
     "lock.version-gone": (
         "{names} is gone from the index, and the environment has it",
-        f"let `envelope lock` {_ANOTHER}, which the proof then judges; or put a wheel of this one {_WHEEL}",
+        f"{_ANOTHER}, or put a wheel of this one {_WHEEL}",
     ),
     "lock.python": (
         "{names} is not for Python {python}",

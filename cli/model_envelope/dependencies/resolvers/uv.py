@@ -10,7 +10,7 @@ from model_envelope.dependencies.programs import find_uv
 from model_envelope.dependencies.resolvers.base import LockRequest
 from model_envelope.dependencies.resolvers.diagnosis import explain
 from model_envelope.foundation import process
-from model_envelope.foundation.errors import ToolMissing
+from model_envelope.foundation.errors import InvalidInput, ToolMissing
 from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.platforms import Platform
@@ -75,6 +75,13 @@ def _foreign(request: LockRequest) -> list[str]:
     """Give the options for another platform or Python than those of the interpreter."""
     words: list[str] = []
     if request.platform is not None:
+        if request.platform not in PLATFORMS:
+            raise InvalidInput(
+                f"the lock is to be for {request.platform}, which uv cannot lock for from here",
+                code="lock.platform",
+                hint="lock on such a machine, or for one of "
+                + ", ".join(f"`--platform {known}`" for known in PLATFORMS),
+            )
         words += ["--python-platform", PLATFORMS[request.platform]]
     if request.python_version is not None:
         words += ["--python-version", request.python_version]
