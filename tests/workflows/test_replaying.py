@@ -108,6 +108,12 @@ def test_a_wrong_answer_is_one_on_any_machine_and_the_machine_is_told():
     assert "the CPU is x86_64 Fast CPU, and was x86_64 Old CPU" in error.hint
 
 
+def test_fewer_libraries_make_no_other_machine():
+    more = replace(HERE, libraries=(*HERE.libraries, "libmkl_rt.so.2"))
+    assert HERE.apart_from(more) == ()
+    assert more.apart_from(HERE) != ()
+
+
 def test_this_machine_is_what_it_is():
     machine = Machine.of_this_process()
     assert machine.threads >= 1
