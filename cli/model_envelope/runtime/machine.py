@@ -16,7 +16,7 @@ from typing import Any
 
 _CPU = Path("/proc/cpuinfo")
 _MAPS = Path("/proc/self/maps")
-_LIBRARIES = re.compile(r"(?i)/([^/\s]*(?:blas|mkl_|lapack|blis|dnnl|cudnn)[^/\s]*\.(?:so|dylib)[^/\s]*)$")
+_LIBRARIES = re.compile(r"(?i)/(lib[^/\s]*(?:blas|mkl_|lapack|blis|dnnl|cudnn)[^/\s]*\.(?:so|dylib)[^/\s]*)$")
 # What libraries of linear algebra choose their code by: https://www.openmathlib.org/OpenBLAS/docs/runtime_variables/
 _FEATURES = frozenset(
     (
