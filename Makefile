@@ -44,8 +44,8 @@ demo:  ## train on real flights, pack, prove, serve and ask; with a Docker Engin
 test: setup  ## run all tests
 	$(PYTEST)
 
-check: lint  ## lint, and the tests that need neither network nor engine
-	$(PYTEST) -m "not engine and not network"
+check: lint  ## lint, and the tests that need neither network nor engine and are not slow
+	$(PYTEST) -m "not engine and not network and not slow"
 
 coverage: setup  ## measure which branches of inference and codec their tests run: 90 % at least
 	$(BIN)/coverage erase

@@ -29,6 +29,8 @@ def load(path: Path) -> ModuleType:
     return module
 
 
+pytestmark = pytest.mark.slow
+
 CASES = {path.parent.name: load(path) for path in sorted(HERE.glob("*/case.py"))}
 SCRIPTED = [name for name, case in CASES.items() if hasattr(case, "SCRIPT")]
 

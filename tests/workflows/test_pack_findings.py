@@ -18,6 +18,8 @@ from model_envelope.runtime.predicting import Predictor
 from model_envelope.runtime.reading import read_envelope
 from model_envelope.workflows.pack import Label, SampleFile, pack
 
+pytestmark = pytest.mark.slow
+
 FRAME = pd.DataFrame({"origin": ["EWR", "JFK", "LGA"] * 10, "delay": np.linspace(-5, 60, 30)})
 
 

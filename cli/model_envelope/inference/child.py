@@ -12,6 +12,7 @@ import json
 import pickle
 import platform
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -131,6 +132,8 @@ def _answers_to(model: Any, name: str) -> bool:
 
 
 def _load(source: Mapping[str, Any], what: str) -> Any:
+    while source["awaited"] and not Path(source["path"]).exists():
+        time.sleep(0.005)  # a reader makes it; where that fails, this process is ended
     try:
         with Path(source["path"]).open("rb") as file:
             return pickle.load(file)

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -112,18 +113,19 @@ class Found:
 def probe(question: Question, *, python: Path, scratch: Path, limits: Limits = USUAL) -> Found:
     """Load the model in a child of ``python``, find its signature and let it answer its samples.
 
-    ``scratch`` is a folder for the files between the processes. Raises whatever the child raised, :class:`ModelFailed`
-    where it took longer than it may or was killed, :class:`InvalidInput` for samples of unknown kind.
+    The samples are read at the same time, in a process of their own: what reads them is no evidence. ``scratch`` is a
+    folder for the files between the processes. Raises whatever the children raised, :class:`ModelFailed` where it took
+    longer than it may or was killed, :class:`InvalidInput` for samples of unknown kind.
     """
     home = carrying.link(scratch / "carried", CARRIED)
     carry_beside(home)
+    readings = [_reading(question.samples, "samples", home, scratch, question.columns)]
+    readings += [_reading(question.answers, "answers", home, scratch)] if question.answers else []
+    sources = {reading.label: reading.source for reading in readings}
     request = {
         "model": str(question.model.absolute()),
-        "samples": _readable(
-            question.samples, python=python, home=home, scratch=scratch, label="samples", columns=question.columns
-        ),
-        "answers": question.answers
-        and _readable(question.answers, python=python, home=home, scratch=scratch, label="answers"),
+        "samples": sources["samples"],
+        "answers": sources.get("answers"),
         "methods": question.methods,
         "rows": question.rows,
         "search": [str(folder.absolute()) for folder in question.search],
@@ -133,9 +135,18 @@ def probe(question: Question, *, python: Path, scratch: Path, limits: Limits = U
     asked, result = scratch / "request.json", scratch / "result.json"
     asked.write_text(json.dumps(request), encoding="utf-8")
     child = carrying.arguments(home, "model_envelope.inference.child", asked, result, isolated=False)
-    began = time.monotonic()
-    finished = process.run([str(python), *child], timeout=limits.seconds)
-    seconds = time.monotonic() - began
+    with ExitStack() as stack:
+        readers = [
+            stack.enter_context(process.Running([str(python), *reading.reader]))
+            for reading in readings
+            if reading.reader
+        ]
+        running = stack.enter_context(process.Running([str(python), *child]))
+        began = time.monotonic()
+        for reading, reader in zip((item for item in readings if item.reader), readers, strict=True):
+            _check_read(reading, reader.finish())
+        finished = running.finish(limits.seconds)
+        seconds = time.monotonic() - began
     if finished.timed_out:
         raise ModelFailed(
             f"loading and asking the model took more than {limits.seconds:g} seconds and was stopped",
@@ -177,10 +188,17 @@ def carry_beside(home: Path) -> None:
         (home / f"{name}.py").symlink_to(spec.origin)
 
 
-def _readable(
-    file: SampleFile, *, python: Path, home: Path, scratch: Path, label: str, columns: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Make a file of samples into a pickle that the child loads; one that is a pickle already is left alone."""
+@dataclass(frozen=True)
+class _Reading:
+    """A file of samples or answers: where the child finds it as a pickle, and the arguments of what makes that."""
+
+    label: str
+    source: dict[str, Any]
+    reader: tuple[str, ...] = ()
+
+
+def _reading(file: SampleFile, label: str, home: Path, scratch: Path, columns: Sequence[str] = ()) -> _Reading:
+    """Say how a file is read; one that is a pickle already is left alone. Raises :class:`InvalidInput`."""
     ending = file.path.suffix.lower()
     if not file.path.is_file():
         there = "a folder" if file.path.is_dir() else "nothing"
@@ -196,7 +214,7 @@ def _readable(
             hint="leave `--column` out, or give the samples as .csv, .parquet or .feather",
         )
     if ending in PICKLES:
-        return {"path": str(file.path.absolute()), "name": file.name, "json": False}
+        return _Reading(label, {"path": str(file.path.absolute()), "name": file.name, "json": False, "awaited": False})
     if ending not in READERS:
         raise InvalidInput(
             f"{file.name} ends in `{ending}`, which is no known kind of {label}",
@@ -208,12 +226,17 @@ def _readable(
     reader = carrying.arguments(
         home, "model_envelope.inference.reader", file.path.absolute(), out, *given, isolated=False
     )
-    finished = process.run([str(python), *reader])
+    source = {"path": str(out), "name": file.name, "json": ending in JSON, "awaited": True}
+    return _Reading(label, source, tuple(map(str, reader)))
+
+
+def _check_read(reading: _Reading, finished: process.Finished) -> None:
+    out = Path(reading.source["path"])
     if finished.returncode == 1 and out.is_file():
         raise from_document(json.loads(out.read_bytes()))
     if not finished.ok:
-        raise process.failed(finished, f"{file.name} cannot be read", code=f"{label}.unreadable")
-    return {"path": str(out), "name": file.name, "json": ending in JSON}
+        name, label = reading.source["name"], reading.label
+        raise process.failed(finished, f"{name} cannot be read", code=f"{label}.unreadable")
 
 
 def _died(finished: process.Finished) -> ModelFailed:

@@ -1,7 +1,8 @@
 """Reads a file of samples with the libraries of the packing interpreter, in a process of its own.
 
 So what a reader imports (a Parquet engine, say) is never taken for something that the model needs.
-``python -m model_envelope.inference.reader FILE OUT`` leaves the object in OUT as a pickle, or an error as JSON.
+``python -m model_envelope.inference.reader FILE OUT`` leaves the object in OUT as a pickle, or an error as JSON. OUT
+appears when it is whole: who waits for it may read it then.
 """
 
 from __future__ import annotations
@@ -166,8 +167,10 @@ def main() -> int:
     except EnvelopeError as error:
         arguments.out.write_text(json.dumps(error.to_document()), encoding="utf-8")
         return ExitCode.FAILED
-    with arguments.out.open("wb") as file:
+    part = arguments.out.with_suffix(".part")
+    with part.open("wb") as file:
         pickle.dump(value, file, protocol=5)
+    part.replace(arguments.out)
     return ExitCode.OK
 
 
