@@ -49,7 +49,7 @@ def test_only_loopback_is_left():
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root becomes somebody else")
 def test_a_user_without_rights_leaves_it_too(tmp_path):
     # The standard library may lie where only root looks.
-    prepare = "import ctypes; socket.getaddrinfo('127.0.0.1', 80); os.setgid(65534); os.setuid(65534)\n"
+    prepare = "import ctypes, fcntl; socket.getaddrinfo('127.0.0.1', 80); os.setgid(65534); os.setuid(65534)\n"
     # Who became somebody else may not write below /proc/self any more, until this is said (`prctl(2)`).
     code = prepare + "ctypes.CDLL(None).prctl(4, 1)\n" + ASK
     reason, devices, out, user, group = run(code)

@@ -83,6 +83,20 @@ def test_what_the_clean_room_lacks_is_added_and_told(tmp_path, wheels):
     assert provenance(result.path)["proof"]["mended"] == {"helper-lib": f"proof: {failed}"}
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "importlib.metadata.PackageNotFoundError: No package metadata was found for helper-lib",
+        "pkg_resources.DistributionNotFound: The 'helper_lib>=1.0' distribution was not found and is required by x",
+        "Missing optional dependency 'helper_lib'. Use pip or conda to install it.",
+    ],
+)
+def test_other_words_for_a_package_that_is_missing(tmp_path, wheels, said):
+    helper = build_wheel(wheels, "helper-lib")
+    source = STARTS.format(module="helper_lib").replace("done.stderr", repr(said))
+    assert packed(tmp_path, source, [helper]).mended == ("helper-lib",)
+
+
 def test_one_after_the_other_is_added(tmp_path, wheels):
     names = ["alpha-lib", "beta-lib", "gamma-lib"]
     installed = [build_wheel(wheels, name) for name in names]

@@ -7,6 +7,7 @@ import pytest
 from models import dump, write_module
 
 from model_envelope.foundation.errors import ToolMissing
+from model_envelope.runtime import machine as machines
 from model_envelope.runtime.comparing import LAST_BITS
 from model_envelope.runtime.errors import AnswersDiffer, ExitCode, Problem
 from model_envelope.runtime.machine import Machine
@@ -108,6 +109,12 @@ def test_a_wrong_answer_is_one_on_any_machine_and_the_machine_is_told():
     assert "the CPU is x86_64 Fast CPU, and was x86_64 Old CPU" in error.hint
 
 
+def test_fewer_libraries_make_no_other_machine():
+    more = replace(HERE, libraries=(*HERE.libraries, "libmkl_rt.so.2"))
+    assert HERE.apart_from(more) == ()
+    assert more.apart_from(HERE) != ()
+
+
 def test_this_machine_is_what_it_is():
     machine = Machine.of_this_process()
     assert machine.threads >= 1
@@ -152,3 +159,22 @@ def test_an_exact_answer_on_another_machine(tmp_path, monkeypatch):
     assert result.objection() is None
     assert result.clean[0].rounded
     assert any("counts as the same on another machine: the CPU is" in getattr(event, "text", "") for event in said)
+
+
+def test_the_cpu_and_the_libraries_of_linear_algebra_are_read_from_linux(tmp_path, monkeypatch):
+    cpu, maps = tmp_path / "cpuinfo", tmp_path / "maps"
+    cpu.write_text("processor\t: 0\nmodel name\t: A  Fast CPU\nflags\t\t: fpu avx2 fma syscall\n\nprocessor\t: 1\n")
+    maps.write_text(
+        "7f00-7f01 r-xp 00000000 08:01 12 /env/numpy.libs/libscipy_openblas64_-32a4b2a6.so\n"
+        "7f02-7f03 r-xp 00000000 08:01 13 /env/scipy/linalg/_fblas.cpython-311-x86_64-linux-gnu.so\n"
+        "7f04-7f05 r-xp 00000000 08:01 14 /opt/conda/lib/libmkl_core.so.2\n"
+        "7f06-7f07 rw-p 00000000 00:00 0\n"
+    )
+    monkeypatch.setattr(machines, "_CPU", cpu)
+    monkeypatch.setattr(machines, "_MAPS", maps)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    found = Machine.of_this_process()
+    assert found.cpu.endswith(" A Fast CPU")
+    assert found.features == ("avx2", "fma")
+    assert found.threads == 3
+    assert found.libraries == ("libmkl_core.so.2", "libscipy_openblas64_-32a4b2a6.so")

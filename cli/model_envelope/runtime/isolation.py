@@ -7,7 +7,6 @@ which is told and changes nothing.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import struct
@@ -62,6 +61,8 @@ def _failure() -> str:
 
 
 def _leave() -> None:
+    import fcntl
+
     user, group = os.getuid(), os.getgid()
     try:
         _unshare(CLONE_NEWNET)

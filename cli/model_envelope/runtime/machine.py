@@ -16,7 +16,7 @@ from typing import Any
 
 _CPU = Path("/proc/cpuinfo")
 _MAPS = Path("/proc/self/maps")
-_LIBRARIES = re.compile(r"(?i)/([^/\s]*(?:blas|mkl_|lapack|blis|dnnl|cudnn)[^/\s]*\.(?:so|dylib)[^/\s]*)$")
+_LIBRARIES = re.compile(r"(?i)/(lib[^/\s]*(?:blas|mkl_|lapack|blis|dnnl|cudnn)[^/\s]*\.(?:so|dylib)[^/\s]*)$")
 # What libraries of linear algebra choose their code by: https://www.openmathlib.org/OpenBLAS/docs/runtime_variables/
 _FEATURES = frozenset(
     (
@@ -67,14 +67,17 @@ class Machine:
         return {**asdict(self), "features": list(self.features), "libraries": list(self.libraries)}
 
     def apart_from(self, other: Machine) -> tuple[str, ...]:
-        """Say what is otherwise on another machine, a text each: how it is here, and how it was there."""
+        """Say what is otherwise than on another machine, a text each: how it is here, and how it was there.
+
+        Libraries that were loaded there and are not here say nothing: what uses them may not be in a clean room.
+        """
         found = []
         if self.cpu != other.cpu:
             found.append(f"the CPU is {self.cpu}, and was {other.cpu}")
         elif self.features != other.features:
             changed = ", ".join(sorted(set(self.features) ^ set(other.features)))
             found.append(f"the CPU offers other instruction sets ({changed})")
-        if self.libraries != other.libraries:
+        if not set(self.libraries) <= set(other.libraries):
             found.append(f"the BLAS is {_listed(self.libraries)}, and was {_listed(other.libraries)}")
         if self.threads != other.threads:
             found.append(f"it has {self.threads} threads, and had {other.threads}")

@@ -25,7 +25,7 @@ ROUNDS = 8
 """How often a proof that fails for want of a package is tried again with one more."""
 
 _MODULES = (r"No module named '([\w.]+)'", r"needs the module `([\w.]+)`", r"[Mm]issing optional dependency '([\w.]+)'")
-_DISTRIBUTIONS = (r"No package metadata was found for ([\w.-]+)", r"The '([\w.-]+?)[^\w.-]?.*?' distribution was not")
+_DISTRIBUTIONS = (r"No package metadata was found for ([\w.-]+)", r"The '([\w.-]+)[^']*' distribution was not found")
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from model_envelope.dependencies.rooms import Room, clean_room, spoilt
+from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.rooms import clean_room, spoilt
 from model_envelope.foundation import carrying, process
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.files import scratch_folder
@@ -124,30 +125,54 @@ def replay_in_room(
     python: Path,
     network: bool = False,
     name: str = "",
+    index: IndexSettings | None = None,
     report: Report = silent,
 ) -> Replayed:
     """Replay the samples in a clean room made from a lock, with an empty home folder and, on Linux, without a network.
 
-    ``network`` leaves the network to the model, ``name`` says whose room it is. A room of the cache in which the model
-    fails or answers otherwise is looked through; if it is not as it was installed, it is made anew and asked again.
+    ``network`` leaves the network to the model, ``name`` says whose room it is, and ``index`` where packages come from
+    (default: as pip's settings on this machine have it). A room of the cache in which the model fails or answers
+    otherwise is looked through; if it is not as it was installed, it is made anew and asked again.
 
     Raises ``ModelFailed``, caused by :class:`Missed`, where the model fails, and what making the room raises.
     """
+<<<<<<< HEAD
     room = clean_room(lock, python=python, report=report, index=index_with(envelope.path), belongs_to=name)
+=======
+    room = clean_room(lock, python=python, report=report, index=index, belongs_to=name)
+>>>>>>> 2371e3b76817bf5ad4b470f4d9084e86aa94704b
     report(Started("prove", "Replaying the samples in a clean room"))
     try:
-        found = _replay_in(room, envelope, network)
+        found = replay_in(room, envelope, network=network)
         if not room.cached or all(item.agrees for item in found.replays) or not spoilt(room):
             return found
     except EnvelopeError:
         if not room.cached or not spoilt(room):
             raise
+<<<<<<< HEAD
     room = clean_room(lock, python=python, report=report, index=index_with(envelope.path), belongs_to=name)
+=======
+    room = clean_room(lock, python=python, report=report, index=index, belongs_to=name)
+>>>>>>> 2371e3b76817bf5ad4b470f4d9084e86aa94704b
     report(Started("prove", "Replaying the samples in a clean room"))
-    return _replay_in(room, envelope, network)
+    return replay_in(room, envelope, network=network)
 
 
-def _replay_in(room: Room, envelope: EnvelopeFiles, network: bool) -> Replayed:
+class Place(Protocol):
+    """An environment in which samples can be replayed: a clean room, of whatever kind of lock."""
+
+    def command(self, *args: str | Path) -> Sequence[str | Path]:
+        """Give the command that starts its Python with some arguments."""
+
+    def environment(self) -> Mapping[str, str]:
+        """Give the variables to start that with."""
+
+
+def replay_in(room: Place, envelope: EnvelopeFiles, *, network: bool = False) -> Replayed:
+    """Replay the samples in a room, with an empty home folder and, without ``network``, off the network.
+
+    Raises what :func:`replay_with` does, with hints what the model misses there.
+    """
     # What lies in the user's home (downloaded data, settings of libraries) would not be where the model goes.
     with scratch_folder(prefix="envelope-home-") as home:
         own = {name: value for name, value in room.environment().items() if not name.startswith("XDG_")}
@@ -175,18 +200,22 @@ def prove_draft(
     python: Path,
     sealed_on: Machine | None = None,
     network: bool = False,
+    index: IndexSettings | None = None,
     report: Report = silent,
 ) -> Replayed:
     """Replay the samples of a draft in a clean room made from a lock, and report what is to be known of it.
 
-    ``sealed_on`` is the machine that the samples were answered on, and ``network`` leaves the network to the model.
+    ``sealed_on`` is the machine that the samples were answered on, ``network`` leaves the network to the model,
+    and ``index`` says where packages come from.
 
     Raises :class:`AnswersDiffer` where a method answers otherwise there, and what :func:`replay_in_room` does.
     """
     (draft.folder / manifest.NAME).write_bytes(manifest.compose(draft.folder))
     files = read_envelope(draft.folder)
     name = files.description.name
-    proof = replay_in_room(lock, files, python=python, network=network, name=name, report=report).judged(sealed_on)
+    proof = replay_in_room(lock, files, python=python, network=network, name=name, index=index, report=report).judged(
+        sealed_on
+    )
     if wrong := disagreement(proof.replays, "in the clean room", apart=proof.apart):
         raise wrong
     for remark in proof.remarks():
