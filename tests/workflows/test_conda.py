@@ -27,7 +27,7 @@ from model_envelope.targets.target import find_target
 from model_envelope.workflows.dependencies import dependencies
 from model_envelope.workflows.diff import diff
 from model_envelope.workflows.lock import lock
-from model_envelope.workflows.pack import Asked, Label, SampleFile, pack
+from model_envelope.workflows.pack import Aim, Asked, Label, SampleFile, pack
 from model_envelope.workflows.provenance import read_provenance
 from model_envelope.workflows.serve import serve
 from model_envelope.workflows.verify import verify

@@ -34,7 +34,7 @@ from model_envelope.store.draft import Draft, open_draft
 from model_envelope.store.ledger import read_ledger
 from model_envelope.store.sealing import seal
 from model_envelope.workflows.provenance import keep_difference, read_provenance
-from model_envelope.workflows.replaying import disagreement, replay_with
+from model_envelope.workflows.replaying import disagreement, replay_in
 
 __all__ = ["NAME", "Plan", "lock_again", "lock_draft", "plan", "prove_draft", "read_lock", "room_of"]
 
@@ -138,7 +138,7 @@ def prove_draft(draft: Draft, lock: CondaLock, report: Report = silent) -> tuple
     room = conda_room(lock, platform, report=report)
     report(Started("prove", "Replaying the samples in an environment made from the conda lock"))
     (draft.folder / manifest.NAME).write_bytes(manifest.compose(draft.folder))
-    replayed = replay_with(room.command, read_envelope(draft.folder), env=room.environment())
+    replayed = replay_in(room, read_envelope(draft.folder))
     if wrong := disagreement(replayed.replays, "in the environment made from the conda lock"):
         raise wrong
     return replayed.replays

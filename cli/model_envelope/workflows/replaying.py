@@ -136,11 +136,7 @@ def replay_in_room(
 
     Raises ``ModelFailed``, caused by :class:`Missed`, where the model fails, and what making the room raises.
     """
-<<<<<<< HEAD
-    room = clean_room(lock, python=python, report=report, index=index_with(envelope.path), belongs_to=name)
-=======
-    room = clean_room(lock, python=python, report=report, index=index, belongs_to=name)
->>>>>>> 2371e3b76817bf5ad4b470f4d9084e86aa94704b
+    room = clean_room(lock, python=python, report=report, index=index or index_with(envelope.path), belongs_to=name)
     report(Started("prove", "Replaying the samples in a clean room"))
     try:
         found = replay_in(room, envelope, network=network)
@@ -149,11 +145,7 @@ def replay_in_room(
     except EnvelopeError:
         if not room.cached or not spoilt(room):
             raise
-<<<<<<< HEAD
-    room = clean_room(lock, python=python, report=report, index=index_with(envelope.path), belongs_to=name)
-=======
-    room = clean_room(lock, python=python, report=report, index=index, belongs_to=name)
->>>>>>> 2371e3b76817bf5ad4b470f4d9084e86aa94704b
+    room = clean_room(lock, python=python, report=report, index=index or index_with(envelope.path), belongs_to=name)
     report(Started("prove", "Replaying the samples in a clean room"))
     return replay_in(room, envelope, network=network)
 

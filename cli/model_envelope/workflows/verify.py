@@ -20,7 +20,7 @@ from model_envelope.store import trust as store_trust
 from model_envelope.store.ledger import read_ledger
 from model_envelope.workflows.fitting import check_python, fitting
 from model_envelope.workflows.provenance import read_provenance
-from model_envelope.workflows.replaying import Replayed, disagreement, replay_in_room, replay_with
+from model_envelope.workflows.replaying import Replayed, disagreement, replay_in, replay_in_room, replay_with
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _clean(files: EnvelopeFiles, python: Path | None, network: bool, report: Rep
     if (conda_lock := conda.read_lock(files)) is not None:
         room = conda.room_of(files, conda_lock, report)
         report(Started("clean", "Replaying the samples in an environment made from the conda lock"))
-        return replay_with(room.command, files, network=network, env=room.environment())
+        return replay_in(room, files, network)
     interpreter = python or interpreter_for(files)
     check_python(files, interpreter)
     with fitting(files, Platform.of(describe(interpreter).platform), report):
