@@ -138,7 +138,7 @@ def _clean(files: EnvelopeFiles, python: Path | None, network: bool, report: Rep
     if (conda_lock := conda.read_lock(files)) is not None:
         room = conda.room_of(files, conda_lock, report)
         report(Started("clean", "Replaying the samples in an environment made from the conda lock"))
-        return replay_in(room, files, network)
+        return replay_in(room, files, network=network)
     interpreter = python or interpreter_for(files)
     check_python(files, interpreter)
     with fitting(files, Platform.of(describe(interpreter).platform), report):
