@@ -206,7 +206,7 @@ def test_a_platform_that_conda_does_not_know_is_refused(here, tmp_path):
     with pytest.raises(InvalidInput) as caught:
         packed(here, tmp_path, platforms=["linux-65"])
     assert caught.value.code == "lock.platform"
-    assert "`osx-arm64`" in caught.value.hint
+    assert "`macos/arm64`" in caught.value.hint
 
 
 @pytest.fixture

@@ -285,4 +285,4 @@ def test_the_size_of_a_replacement_is_that_in_the_clean_room(tmp_path):
     assert "pygments" not in found
     assert found["aiofiles"].size > 1000
     assert found["aiofiles"].reasons == ("instead of pygments, which comes with rich: asked for: --replace",)
-    assert requirements(result.path)[-1] == "aiofiles"
+    assert "aiofiles" in requirements(result.path)
