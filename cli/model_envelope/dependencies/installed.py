@@ -275,6 +275,18 @@ class Installed:
         """The folders that distributions are installed in; a checkout is none of them."""
         return frozenset(item.location for item in self.distributions.values() if not item.editable)
 
+    def at(self, location: Path) -> tuple[Distribution, ...]:
+        """Give the distributions that are installed in a folder, by name."""
+        return self._by_location[location]
+
+    @cached_property
+    def _by_location(self) -> Mapping[Path, tuple[Distribution, ...]]:
+        found: dict[Path, list[Distribution]] = {location: [] for location in self.locations}
+        for item in self.distributions.values():
+            if item.location in found:
+                found[item.location].append(item)
+        return {location: tuple(items) for location, items in found.items()}
+
     @cached_property
     def _known_owners(self) -> dict[str, tuple[str, ...]]:
         return {}

@@ -85,10 +85,10 @@ def owners_of_file(path: Path, installed: Installed) -> tuple[str, ...]:
         if path.is_relative_to(location):
             relative = path.relative_to(location).as_posix()
             top = relative.partition("/")[0].partition(".")[0]
-            likely = [item for item in installed.distributions.values() if item.location == location]
-            likely.sort(key=lambda item: (top not in item.top_level, item.key))
-            first = [item.key for item in likely if top in item.top_level and relative in item.files]
-            return tuple(first or [item.key for item in likely if relative in item.files])
+            there = installed.at(location)
+            # The records of those that have such a top-level name are enough, most often.
+            first = [item.key for item in there if top in item.top_level and relative in item.files]
+            return tuple(first or [item.key for item in there if relative in item.files])
     return ()
 
 
