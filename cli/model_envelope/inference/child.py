@@ -6,7 +6,6 @@ prints goes to standard error.
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import json
 import pickle
@@ -20,8 +19,8 @@ from typing import Any
 
 from model_envelope.inference.by_value import imports_by_value
 from model_envelope.inference.examining import Examined
-from model_envelope.inference.memory import limit_memory
 from model_envelope.inference.methods import merge_definitions
+from model_envelope.inference.starting import start
 from model_envelope.inference.tracing import Trace
 from model_envelope.runtime import signature as s
 from model_envelope.runtime import signature_document
@@ -34,18 +33,11 @@ from model_envelope.runtime.errors import (
 from model_envelope.runtime.loading import load_pickle, summary
 from model_envelope.runtime.machine import Machine
 from model_envelope.runtime.predicting import method_of
-from model_envelope.runtime.replay import claim_stdout
 
 
 def main() -> int:
     """Probe in this interpreter; see the module."""
-    parser = argparse.ArgumentParser(description="Load a model and find its signature.")
-    parser.add_argument("request", type=Path)
-    parser.add_argument("result", type=Path)
-    arguments = parser.parse_args()
-    request = json.loads(arguments.request.read_bytes())
-    claim_stdout()
-    limit_memory(request["memory"])
+    request, result = start("Load a model and find its signature.")
     try:
         document = probe(request)
         code = ExitCode.OK
@@ -60,15 +52,12 @@ def main() -> int:
         )
         document = {"error": failed.to_document(), "interpreter": interpreter()}
         code = ExitCode.FAILED
-    arguments.result.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    result.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False), encoding="utf-8")
     return code
 
 
 def probe(request: Mapping[str, Any]) -> dict[str, Any]:
     """Do what a request asks and give the result as JSON values."""
-    for folder in reversed(request["search"]):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
     before = set(sys.modules)
     trace = Trace()
     trace.start()

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import json
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from model_envelope.inference.hiding import Hidden, Hiding
-from model_envelope.inference.memory import limit_memory
+from model_envelope.inference.starting import start
 from model_envelope.inference.tracing import mapped_libraries
 from model_envelope.runtime import signature_document
 from model_envelope.runtime.codec import Arguments, MethodCodec
@@ -22,22 +21,12 @@ from model_envelope.runtime.comparing import differences
 from model_envelope.runtime.errors import EnvelopeError, ExitCode
 from model_envelope.runtime.loading import load_pickle, summary
 from model_envelope.runtime.predicting import method_of
-from model_envelope.runtime.replay import claim_stdout
 
 
 def main() -> int:
     """Try in this interpreter; see the module."""
-    parser = argparse.ArgumentParser(description="Load a model with some distributions hidden.")
-    parser.add_argument("request", type=Path)
-    parser.add_argument("result", type=Path)
-    arguments = parser.parse_args()
-    request = json.loads(arguments.request.read_bytes())
-    claim_stdout()
-    limit_memory(request["memory"])
+    request, result = start("Load a model with some distributions hidden.")
     hiding = Hiding(Hidden.from_document(request["hidden"]))
-    for folder in reversed(request["search"]):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
     before = set(sys.modules)
     hiding.start()
     try:
@@ -50,7 +39,7 @@ def main() -> int:
         "libraries": mapped_libraries(),
         "modules": {name: getattr(sys.modules[name], "__file__", None) for name in sorted(set(sys.modules) - before)},
     }
-    arguments.result.write_text(json.dumps(document), encoding="utf-8")
+    result.write_text(json.dumps(document), encoding="utf-8")
     return ExitCode.OK
 
 
