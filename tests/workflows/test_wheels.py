@@ -35,16 +35,6 @@ class Model:
 
 
 @pytest.fixture
-def index(wheelhouse, monkeypatch):
-    for name in ("PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(wheelhouse.folder))
-    return wheelhouse
-
-
-@pytest.fixture
 def install(tmp_path, monkeypatch):
     """Install `our-features` and say where it came from; the file that it was installed from is gone then."""
     environment = tmp_path / "venv"

@@ -19,6 +19,7 @@ from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.files import remove_tree, scratch_folder
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.foundation.sizes import read_size
+from model_envelope.foundation.words import named
 from model_envelope.inference.probe import (
     USUAL,
     Found,
@@ -154,7 +155,7 @@ def pack(
             main=None if main is None else main.stem,
         )
         found = probe(question, python=interpreter, scratch=scratch, limits=limits)
-        report(Done("probe", f"Loaded a {plain_name(found.model_class)}; {_and(found.methods)} answered the samples"))
+        report(Done("probe", f"Loaded a {plain_name(found.model_class)}; {named(found.methods)} answered the samples"))
         _note(found.notes, report)
         report(Started("needs", "Finding what it needs"))
         sought = _needs(scan, question, found, wishes, main, settings, interpreter, limits, scratch, report)
@@ -320,7 +321,7 @@ def _needs(
     needs = find()
     tried: Tried | None = None
     if needs.doubts:
-        report(Started("needs", f"Trying without {_and(doubt.name for doubt in needs.doubts)}"))
+        report(Started("needs", f"Trying without {named(doubt.name for doubt in needs.doubts)}"))
         attempt = partial(
             try_without, question=question, found=found, python=interpreter, scratch=scratch, limits=limits
         )
@@ -420,17 +421,12 @@ def _defined(path: Path) -> set[str]:
     return found
 
 
-def _and(words: Any) -> str:
-    listed = [f"`{word}`" for word in words]
-    return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
-
-
 def _note(notes: Sequence[str], report: Report) -> None:
     for note in notes:
         report(Note(note))
 
 
 def _needs_text(needs: Needs) -> str:
-    local = f" and the local {_and(item.name for item in needs.local)}" if needs.local else ""
+    local = f" and the local {named(item.name for item in needs.local)}" if needs.local else ""
     kept = ", ".join(f"{item.name} {item.version or item.specifier}".rstrip() for item in needs.kept) or "no packages"
     return f"Needs {kept}{local}; {len(needs.dropped)} others of this environment are left out"

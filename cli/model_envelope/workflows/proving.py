@@ -15,6 +15,7 @@ from model_envelope.dependencies.needs import Kept, Needs, Tried
 from model_envelope.dependencies.rooms import forget_room, has_room
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Done, Note, Report, Started
+from model_envelope.foundation.words import named
 from model_envelope.runtime.errors import AnswersDiffer, EnvelopeError, ModelFailed
 from model_envelope.runtime.machine import Machine
 from model_envelope.store.draft import Draft
@@ -80,9 +81,8 @@ class Proving:
             less = self.minimize(locked, report)
             if less != locked:
                 locked, proof = self.prove(less, report)
-        named = [f"`{replay.method}`" for replay in proof.replays]
-        listed = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
-        report(Done("prove", f"Proven in a clean room: {listed} answer as here"))
+        methods = named(replay.method for replay in proof.replays)
+        report(Done("prove", f"Proven in a clean room: {methods} answer as here"))
         document = proof_document(proof, network=self.network, mended=self.mended)
         return Proven(locked, tuple(self.mended), proof.exposed, document)
 
@@ -179,14 +179,14 @@ class Proving:
         said = f"{error.message}\n{error.detail}"
         missed = error.__cause__.modules[::-1] if isinstance(error.__cause__, Missed) else ()
         words = set(re.findall(r"\w+", said))
-        named = [module for pattern in _MODULES for module in re.findall(pattern, said)]
+        mentioned = [module for pattern in _MODULES for module in re.findall(pattern, said)]
         asked: list[tuple[str, str]] = [
             (canonicalize_name(name), f"the metadata of {name} was missing")
             for pattern in _DISTRIBUTIONS
             for name in re.findall(pattern, said)
         ]
         # What the failure names comes first. Else the last module that was asked for in vain is the likeliest.
-        for module in (*named, *(name for name in missed if name.partition(".")[0] in words), *missed):
+        for module in (*mentioned, *(name for name in missed if name.partition(".")[0] in words), *missed):
             asked += [(owner, f"`import {module}` failed") for owner in self.installed.owners(module)]
         for name, what in asked:
             there = self.installed.distributions.get(name)
