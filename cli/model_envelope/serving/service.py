@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from model_envelope.runtime.codec import Arguments, ExtraColumns, dump_json
+from model_envelope.runtime.codec import Arguments, ExtraColumns
 from model_envelope.runtime.comparing import only_last_bits
 from model_envelope.runtime.errors import AnswersDiffer, InvalidEnvelope, Problem
 from model_envelope.runtime.manifest import Differences
@@ -74,21 +74,10 @@ class Service:
         """Whether a request can be answered."""
         return self._predictor is not None and self.phase in {Phase.READY, Phase.DRAINING}
 
-    async def answer(self, method: str, raw: bytes) -> bytes:
-        """Answer a request body with the body of the response; parsing and all else happens off the event loop.
-
-        Raises :class:`EnvelopeError` as the codec and the model do.
-        """
-        bound = self._bound(method)
-        if not bound.signature.is_async:
-            return await self.worker.run(lambda: dump_json(bound.encode(bound.complete(bound.call(bound.read(raw))))))
-        arguments = await self.worker.run(lambda: bound.read(raw))
-        answer = await _awaited(bound, arguments)
-        return await self.worker.run(lambda: dump_json(bound.encode(answer)))
-
-    def _bound(self, method: str) -> BoundMethod:
+    def method(self, name: str) -> BoundMethod:
+        """Give a method of the loaded model."""
         assert self._predictor is not None
-        return self._predictor.methods[method]
+        return self._predictor.methods[name]
 
     def _prepare(self, loop: asyncio.AbstractEventLoop) -> None:
         began = time.perf_counter()
@@ -110,11 +99,11 @@ class Service:
         """
 
         def ask(sample: Sample) -> Any:
-            bound = self._bound(sample.method)
+            bound = self.method(sample.method)
             if not bound.signature.is_async:
                 return bound.answer(sample.body)
             # On the loop that requests will use: what an async model opens is bound to the loop that it opened it in.
-            coming = asyncio.run_coroutine_threadsafe(_awaited(bound, bound.decode(sample.body)), loop)
+            coming = asyncio.run_coroutine_threadsafe(awaited(bound, bound.decode(sample.body)), loop)
             return bound.encode(coming.result())
 
         replays = replay(self.envelope, ask)
@@ -138,7 +127,8 @@ class Service:
         return len(replays)
 
 
-async def _awaited(bound: BoundMethod, arguments: Arguments) -> Any:
+async def awaited(bound: BoundMethod, arguments: Arguments) -> Any:
+    """Call an ``async`` method and wait for its answer. Raises :class:`ModelFailed`."""
     answer = bound.call(arguments)
     if not inspect.isawaitable(answer):
         return answer

@@ -1,0 +1,1 @@
+def about(envelope): return {"digest": envelope.digest, **envelope.description.to_document()}
