@@ -18,8 +18,10 @@ from typing import Any
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import Arguments, parse_json
-from model_envelope.runtime.codec.batches import Batch, count_rows, groups, merge_requests, split_answer
-from model_envelope.runtime.comparing import differences
+from model_envelope.runtime.codec.answers import split_answer
+from model_envelope.runtime.codec.merging import MergedArguments, apart_from_rows, merge_arguments, mergeable, rows_in
+from model_envelope.runtime.codec.requests import merge_requests
+from model_envelope.runtime.comparing import differences, only_last_bits
 from model_envelope.runtime.errors import EnvelopeError, ModelFailed
 from model_envelope.runtime.predicting import BoundMethod
 from model_envelope.serving.media import Format, read, write
@@ -61,36 +63,48 @@ class Answering:
     def __init__(self, metrics: Metrics, settings: Settings) -> None:
         self.metrics = metrics
         self.settings = settings
-        self._alone: set[str] = set()
-        self._since_check = settings.check_every  # so the first batch is checked
+        self._together: dict[str, bool] = {}
+        self._since_check = 0
 
     def together(self, method: BoundMethod) -> bool:
         """Whether questions to a method may be answered by one call."""
-        signature = method.signature
-        return (
-            self.settings.batching
-            and signature.row_wise is s.Answer.YES
-            and signature.deterministic is s.Answer.YES
-            and not signature.is_async
-            and method.name not in self._alone
-        )
+        may = self._together.get(method.name)
+        if may is None:
+            signature = method.signature
+            may = self.settings.batching and signature.deterministic is s.Answer.YES and mergeable(signature)
+            self._together[method.name] = may
+        return may
 
     def answer(self, turn: Sequence[Question], deliver: Deliver) -> None:
         """Answer questions to one method, and hand over the answers, some as soon as they are there. Raises nothing."""
         began = flushed = time.perf_counter()
+        waiting = dict.fromkeys(question for question in turn if not question.future.done())
         ready: list[Answered] = []
-        for answered in self._answers([question for question in turn if not question.future.done()]):
-            ready.append(answered)
-            now = time.perf_counter()
-            if now - flushed > FLUSH:
-                deliver(ready, None)
-                ready, flushed = [], now
+        try:
+            for question, outcome in self._answers(list(waiting)):
+                del waiting[question]
+                ready.append((question, outcome))
+                now = time.perf_counter()
+                if now - flushed > FLUSH:
+                    deliver(ready, None)
+                    ready, flushed = [], now
+        except BaseException as error:  # noqa: BLE001  whatever happens, nobody waits in vain, and the thread goes on
+            failure = _failure(error)
+            ready += [(question, failure) for question in waiting]
         deliver(ready, time.perf_counter() - began)
+
+    def rehearse(self, samples: Sequence[tuple[BoundMethod, bytes]]) -> None:
+        """Answer sealed samples two at a time: what must not be answered together is known before it matters."""
+        for method, raw in samples:
+            if self.together(method) and (batch := merge_requests(method.codec, [raw, raw])) is not None:
+                self._since_check = self.settings.check_every
+                for _ in self._by_batch([Question(method, raw), Question(method, raw)], batch):
+                    continue
 
     def read(self, question: Question) -> Arguments:
         """Decode a question. Raises :class:`EnvelopeError` and :class:`HttpProblem`."""
         arguments = read(question.method, question.reads, question.raw)
-        question.rows = count_rows(question.method.codec, arguments)
+        question.rows = rows_in(question.method.codec, arguments)
         if question.rows is not None and question.rows > self.settings.max_rows:
             raise HttpProblem(
                 413,
@@ -114,16 +128,21 @@ class Answering:
 
     def _answers(self, turn: list[Question]) -> Iterator[Answered]:
         if len(turn) == 1 or not self.together(turn[0].method):
-            for question in turn:
-                yield question, self._alone_outcome(question)
+            yield from self._one_by_one(turn)
             return
+        yield from self._one_by_one([question for question in turn if question.writes is not Format.JSON])
+        turn = [question for question in turn if question.writes is Format.JSON]
         plain = [question for question in turn if question.reads is Format.JSON]
         batch = merge_requests(turn[0].method.codec, [question.raw for question in plain]) if len(plain) > 1 else None
         if batch is None:
             yield from self._decoded_apart(turn)
-            return
-        yield from self._by_batch(plain, batch)
-        yield from self._decoded_apart([question for question in turn if question.reads is not Format.JSON])
+        else:
+            yield from self._by_batch(plain, batch)
+            yield from self._decoded_apart([question for question in turn if question.reads is not Format.JSON])
+
+    def _one_by_one(self, turn: list[Question]) -> Iterator[Answered]:
+        for question in turn:
+            yield question, self._outcome(question)
 
     def _decoded_apart(self, turn: list[Question]) -> Iterator[Answered]:
         """Decode each question by itself, so that only those that are wrong are told so, and merge the others."""
@@ -133,17 +152,20 @@ class Answering:
                 decoded.append((question, self.read(question)))
             except Exception as error:  # noqa: BLE001  it is this question's answer, and nobody else's
                 yield question, error
-        if not decoded:
-            return
-        questions = [question for question, _ in decoded]
-        for places, batch in groups(questions[0].method.codec, [arguments for _, arguments in decoded]):
-            if batch is None:
-                for at in places:
-                    yield questions[at], self._outcome(*decoded[at])
-            else:
-                yield from self._by_batch([questions[at] for at in places], batch)
+        alike: dict[bytes | None, list[tuple[Question, Arguments]]] = {}
+        for question, arguments in decoded:
+            alike.setdefault(apart_from_rows(question.method.codec, arguments), []).append((question, arguments))
+        for group in alike.values():
+            batch = None
+            if len(group) > 1:
+                batch = merge_arguments(group[0][0].method.codec, [arguments for _, arguments in group])
+            if batch is not None:
+                yield from self._by_batch([question for question, _ in group], batch)
+                continue
+            for question, arguments in group:
+                yield question, self._outcome(question, arguments)
 
-    def _by_batch(self, questions: list[Question], batch: Batch) -> Iterator[Answered]:
+    def _by_batch(self, questions: list[Question], batch: MergedArguments) -> Iterator[Answered]:
         """Answer questions by one call, or by two where they have too many rows, or alone where that fails."""
         method = questions[0].method
         for question, rows in zip(questions, batch.counts, strict=True):
@@ -159,12 +181,11 @@ class Answering:
             log.debug("%d requests to %s are answered one by one: %r", len(questions), method.name, error)
             bodies = None
         if bodies is None or not self._checked(questions, bodies):
-            for question in questions:
-                yield question, self._alone_outcome(question)
+            yield from self._one_by_one(questions)
         else:
             yield from zip(questions, bodies, strict=True)
 
-    def _called_together(self, questions: list[Question], batch: Batch) -> list[bytes] | None:
+    def _called_together(self, questions: list[Question], batch: MergedArguments) -> list[bytes] | None:
         """Call the model once for all, and give each its part; None where one is too large to be answered at all."""
         method, counts = questions[0].method, batch.counts
         if max(counts) > self.settings.max_rows:
@@ -179,42 +200,41 @@ class Answering:
             return True
         self._since_check = 0
         method = questions[0].method
-        alone = self._outcome(questions[0], self.read(questions[0]))
+        alone = self._outcome(questions[0])
         if not isinstance(alone, bytes):
             return False  # that it fails alone is what it has to be told
         different = differences(parse_json(alone), parse_json(bodies[0]), method.signature.tolerance, limit=3)
-        self.metrics.checked(agrees=not different)
-        if different:
-            self._alone.add(method.name)
+        agrees = not different or only_last_bits(different)
+        self.metrics.checked(agrees=agrees)
+        if not agrees:
+            self._together[method.name] = False
             log.error(
                 "%s answered %d requests together otherwise than one of them alone, so it is asked for one at a time"
                 " from now on: %s",
                 method.name, len(questions), "; ".join(str(item) for item in different),
             )
-        return not different
+        return agrees
 
-    def _alone_outcome(self, question: Question) -> Outcome:
+    def _outcome(self, question: Question, arguments: Arguments | None = None) -> Outcome:
         """Answer one question by a call of its own."""
-        try:
-            arguments = self.read(question)
-        except Exception as error:  # noqa: BLE001  it is this question's answer
-            return error
-        return self._outcome(question, arguments)
-
-    def _outcome(self, question: Question, arguments: Arguments) -> Outcome:
         method = question.method
         try:
-            answer = self._call(method, arguments, 1, question.rows or 0)
+            answer = self._call(method, arguments or self.read(question), 1, question.rows or 0)
             return write(method, question.writes, answer)
-        except Exception as error:  # noqa: BLE001  it is this question's answer
-            return error
-        except BaseException as error:  # noqa: BLE001  a model that calls sys.exit must not end its thread
-            failure = ModelFailed(f"the model tried to end the process: {error!r}", code="model.exit")
-            failure.__cause__ = error
-            return failure
+        except BaseException as error:  # noqa: BLE001  it is this question's answer, and nobody else's
+            return _failure(error)
 
     def _call(self, method: BoundMethod, arguments: Arguments, questions: int, rows: int) -> Any:
         began = time.perf_counter()
         answer = method.complete(method.call(arguments))
         self.metrics.called(method.name, time.perf_counter() - began, questions, rows)
         return answer
+
+
+def _failure(error: BaseException) -> Exception:
+    """Make an error that ends a request and nothing else: a model that calls ``sys.exit`` must not end its thread."""
+    if isinstance(error, Exception):
+        return error
+    failure = ModelFailed(f"the model tried to end the process: {error!r}", code="model.exit")
+    failure.__cause__ = error
+    return failure

@@ -78,7 +78,7 @@ class App:
             waiting=self.metrics.waiting,
             gave_up=_give_up,
         )
-        self.documents = _Documents(service, self.turns, self.metrics, on_started)
+        self.documents = _Documents(service, self.turns, self.metrics, lambda: service.start(on_started, self._rehearse))
         self.others = self.documents.app()
         self._methods = {f"/{name}": name for name in service.envelope.signature.methods}
 
@@ -154,6 +154,10 @@ class App:
             exchange.code = error.code
         await response(exchange.scope, receive, exchange.send)
 
+    def _rehearse(self) -> None:
+        samples = self.service.envelope.samples
+        self.answering.rehearse([(self.service.method(item.method), dump_json(item.body)) for item in samples])
+
     async def _ask(self, question: Question) -> bytes:
         if not question.method.signature.is_async:
             return await self.turns.answer(question)
@@ -195,11 +199,11 @@ class _Exchange:
 class _Documents:
     """What there is beside the methods: probes, metrics, and documents about the service."""
 
-    def __init__(self, service: Service, turns: Turns, metrics: Metrics, on_started: Callable[[], None]) -> None:
+    def __init__(self, service: Service, turns: Turns, metrics: Metrics, start: Callable[[], None]) -> None:
         self.service = service
         self.turns = turns
         self.metrics = metrics
-        self.on_started = on_started
+        self.start = start
         signature = signature_document.to_document(service.envelope.signature)
         self.endpoints: Mapping[str, Callable[[Request], Any]] = {
             "/livez": self.livez,
@@ -218,7 +222,7 @@ class _Documents:
 
         @asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
-            self.service.start(self.on_started)
+            self.start()
             yield
             self.service.drain()
             self.service.worker.stop()

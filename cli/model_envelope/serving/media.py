@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 from enum import Enum
-from model_envelope.runtime.codec import dump_json
+from model_envelope.runtime.codec.answers import encode_answer
 class Format(Enum):
     JSON="json"
 @dataclass(frozen=True)
@@ -12,4 +12,4 @@ class Speech:
 _S=Speech(Format.JSON, Format.JSON, "", b"application/json")
 def speech(headers): return _S
 def read(method, format, raw): return method.read(raw)
-def write(method, format, answer): return dump_json(method.encode(answer))
+def write(method, format, answer): return encode_answer(method.codec, answer)

@@ -50,13 +50,16 @@ class Service:
         """Open an envelope; its model is not loaded yet."""
         return cls(read_envelope(path), extra_columns=extra_columns)
 
-    def start(self, done: Callable[[], None] = lambda: None) -> None:
-        """Begin to get ready in the model's own thread; ``done`` is called in the loop when it is, or has failed."""
+    def start(self, done: Callable[[], None] = lambda: None, rehearse: Callable[[], None] = lambda: None) -> None:
+        """Begin to get ready in the model's own thread; ``done`` is called in the loop when it is, or has failed.
+
+        ``rehearse`` is called in the model's thread when all but readiness is there.
+        """
         loop = asyncio.get_running_loop()
 
         def prepare() -> None:
             try:
-                self._prepare(loop)
+                self._prepare(loop, rehearse)
             except BaseException as error:  # noqa: BLE001  whatever a model's import raises ends the start, not the thread
                 self.failure = error
                 self.phase = Phase.FAILED
@@ -79,7 +82,7 @@ class Service:
         assert self._predictor is not None
         return self._predictor.methods[name]
 
-    def _prepare(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _prepare(self, loop: asyncio.AbstractEventLoop, rehearse: Callable[[], None]) -> None:
         began = time.perf_counter()
         if differences := verify_manifest(self.envelope):
             raise _damaged(self.envelope, differences)
@@ -87,6 +90,7 @@ class Service:
         self._predictor = Predictor.open(self.envelope.path, extra_columns=self.extra_columns)
         self.phase = Phase.REPLAYING
         samples = self._replay(loop)
+        rehearse()
         self.phase = Phase.READY
         proof = f"{samples} samples agree" if samples else "it has no samples to replay"
         log.info("ready after %.1f s: %s", time.perf_counter() - began, proof)

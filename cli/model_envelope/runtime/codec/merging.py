@@ -97,6 +97,22 @@ def rows_in(codec: MethodCodec, arguments: Arguments) -> int | None:
     return rows.count(given[rows.name]) if rows.name in given else None
 
 
+def apart_from_rows(codec: MethodCodec, arguments: Arguments) -> bytes | None:
+    """Write what a decoded request has beside its rows as JSON text: what requests that can be merged have in common.
+
+    None for one that cannot be merged with others.
+    """
+    rows = _row_parameter(codec)
+    if rows is None:
+        return None
+    problems = Problems(limit=1)
+    given = _named(codec, arguments)
+    others = {
+        name: codec.parameters[name][1].encode(value, "$", problems) for name, value in given.items() if name != rows.name
+    }
+    return None if problems or rows.name not in given else write_json(others)
+
+
 def merge_arguments(codec: MethodCodec, requests: Sequence[Arguments]) -> MergedArguments | None:
     """Put the rows of decoded requests together, in their order.
 
@@ -110,7 +126,7 @@ def merge_arguments(codec: MethodCodec, requests: Sequence[Arguments]) -> Merged
         return None
     values = [item[rows.name] for item in given]
     counts = [rows.count(value) for value in values]
-    if not all(counts) or not _alike(codec, given, rows.name):
+    if not all(counts) or len({apart_from_rows(codec, arguments) for arguments in requests}) != 1:
         return None
     whole = concatenate(rows.type, values, rows.axis)
     if whole is None:
@@ -215,22 +231,6 @@ def _named(codec: MethodCodec, arguments: Arguments) -> Mapping[str, Any]:
     """Give the arguments by name; there are no variadic ones."""
     names = (parameter.name for parameter in codec.method.parameters)
     return {**dict(zip(names, arguments.positional, strict=False)), **arguments.keyword}
-
-
-def _alike(codec: MethodCodec, requests: Sequence[Mapping[str, Any]], rows: str) -> bool:
-    """Tell whether requests are equal, as JSON says them, in everything but their rows."""
-    first = requests[0]
-    if any(tuple(request) != tuple(first) for request in requests):
-        return False
-    for name in first:
-        if name == rows:
-            continue
-        problems = Problems(limit=1)
-        item = codec.parameters[name][1]
-        texts = {write_json(item.encode(request[name], "$", problems)) for request in requests}
-        if problems or len(texts) > 1:
-            return False
-    return True
 
 
 def _row_parameter(codec: MethodCodec) -> RowParameter | None:
