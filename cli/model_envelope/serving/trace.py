@@ -22,7 +22,7 @@ _PARENT = re.compile(
     re.DOTALL,
 )
 _KNOWN_FLAGS = 0x03
-"""The caller may have recorded the trace, and its id is random: what the standard has so far. Others are set to zero."""
+"""The caller may have recorded the trace, and its id is random: what the standard has so far. Others become zero."""
 
 
 class Trace(NamedTuple):
