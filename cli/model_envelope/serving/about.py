@@ -1,1 +1,2 @@
-def about(envelope): return {"digest": envelope.digest, **envelope.description.to_document()}
+def about(envelope):
+    return {"digest": envelope.digest, **envelope.description.to_document()}

@@ -22,7 +22,7 @@ from model_envelope.runtime.codec.answers import split_answer
 from model_envelope.runtime.codec.merging import MergedArguments, apart_from_rows, merge_arguments, mergeable, rows_in
 from model_envelope.runtime.codec.requests import merge_requests
 from model_envelope.runtime.comparing import differences, only_last_bits
-from model_envelope.runtime.errors import EnvelopeError, ModelFailed
+from model_envelope.runtime.errors import ModelFailed
 from model_envelope.runtime.predicting import BoundMethod
 from model_envelope.serving.media import Format, read, write
 from model_envelope.serving.metrics import Metrics
@@ -124,7 +124,7 @@ class Answering:
         async with asyncio.timeout(self.settings.time_limit):
             answer = await awaited(method, arguments)
         self.metrics.called(method.name, time.perf_counter() - began, 1, question.rows or 0)
-        return await worker.run(lambda: write(method, question.writes, answer))
+        return await worker.run(lambda: self._written(question, answer))
 
     def _answers(self, turn: list[Question]) -> Iterator[Answered]:
         if len(turn) == 1 or not self.together(turn[0].method):
@@ -211,7 +211,9 @@ class Answering:
             log.error(
                 "%s answered %d requests together otherwise than one of them alone, so it is asked for one at a time"
                 " from now on: %s",
-                method.name, len(questions), "; ".join(str(item) for item in different),
+                method.name,
+                len(questions),
+                "; ".join(str(item) for item in different),
             )
         return agrees
 
@@ -220,9 +222,15 @@ class Answering:
         method = question.method
         try:
             answer = self._call(method, arguments or self.read(question), 1, question.rows or 0)
-            return write(method, question.writes, answer)
+            return self._written(question, answer)
         except BaseException as error:  # noqa: BLE001  it is this question's answer, and nobody else's
             return _failure(error)
+
+    def _written(self, question: Question, answer: Any) -> bytes:
+        method = question.method
+        if question.writes is Format.JSON and question.rows is not None and mergeable(method.signature):
+            return split_answer(method.codec, answer, (question.rows,))[0]  # it has as many rows as were asked
+        return write(method, question.writes, answer)
 
     def _call(self, method: BoundMethod, arguments: Arguments, questions: int, rows: int) -> Any:
         began = time.perf_counter()

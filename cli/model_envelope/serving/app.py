@@ -9,30 +9,22 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.requests import ClientDisconnect
 
-from model_envelope.runtime import signature_document
 from model_envelope.runtime.codec import dump_json
 from model_envelope.runtime.errors import EnvelopeError, ExitCode, InvalidPayload
-from model_envelope.runtime.openapi import openapi_document
-from model_envelope.runtime.predicting import BoundMethod
 from model_envelope.serving import media
-from model_envelope.serving.about import about
 from model_envelope.serving.answering import Answering, Question
 from model_envelope.serving.bodies import read_body
+from model_envelope.serving.documents import ROUTES, Documents
 from model_envelope.serving.logs import AccessLog
 from model_envelope.serving.metrics import Metrics
 from model_envelope.serving.problems import HttpProblem, payload_problem, problem_response, server_problem
-from model_envelope.serving.service import Phase, Service
+from model_envelope.serving.service import Service
 from model_envelope.serving.settings import Settings
 from model_envelope.serving.trace import Trace, trace_of
 from model_envelope.serving.turns import Turns
@@ -41,9 +33,6 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
 log = logging.getLogger("model_envelope.serving")
-ASSETS = Path(__file__).resolve().parent / "assets"
-DOCS_ASSETS = ("swagger-ui-bundle.js", "swagger-ui.css", "docs.js", "favicon-32x32.png")
-DOCS_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 """Paths that are asked for all the time, and not worth a line in the log."""
 
@@ -67,7 +56,7 @@ class App:
     def __init__(self, service: Service, settings: Settings, on_started: Callable[[], None]) -> None:
         self.service = service
         self.settings = settings
-        self.metrics = Metrics(service.envelope)
+        self.metrics = Metrics(service.envelope, ROUTES)
         self.access = AccessLog()
         self.answering = Answering(self.metrics, settings)
         self.turns = Turns(
@@ -75,12 +64,16 @@ class App:
             self.answering,
             limit=settings.queue,
             time_limit=settings.time_limit,
-            waiting=self.metrics.waiting,
+            waiting=self.metrics.queued,
             gave_up=_give_up,
         )
-        self.documents = _Documents(service, self.turns, self.metrics, lambda: service.start(on_started, self._rehearse))
+        self.documents = Documents(service, self.turns, self.metrics, lambda: service.start(on_started, self._rehearse))
         self.others = self.documents.app()
         self._methods = {f"/{name}": name for name in service.envelope.signature.methods}
+
+    def lifespan(self) -> AbstractAsyncContextManager[None]:
+        """Give what starts the service when it is entered, and stops it when it is left."""
+        return self.documents.lifespan(self.others)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens; or start and stop the service."""
@@ -118,7 +111,14 @@ class App:
         self.metrics.request(exchange.route, scope["method"], exchange.status, seconds)
         if path not in PROBES:
             self.access.write(
-                exchange.trace, scope["method"], path, exchange.route, exchange.status, seconds, exchange.rows, exchange.code
+                exchange.trace,
+                scope["method"],
+                path,
+                exchange.route,
+                exchange.status,
+                seconds,
+                exchange.rows,
+                exchange.code,
             )
 
     async def _answer(self, name: str, exchange: _Exchange, receive: Receive) -> None:
@@ -141,10 +141,11 @@ class App:
                 error.status, error.code, error.detail, request_id=request_id, headers=error.headers
             )
             exchange.code = error.code
+            self.metrics.turned_away(error.code)
         except InvalidPayload as error:
             signature = service.envelope.signature.methods[name]
             response = payload_problem(error, signature, request_id, show_values=self.settings.show_values)
-            self.metrics.refused(error.problems, signature)
+            self.metrics.refused(error.problems, name)
             exchange.code = error.code
         except EnvelopeError as error:
             # The traceback from the model's own code is in its detail; the server's frames say nothing.
@@ -196,121 +197,8 @@ class _Exchange:
         await self._send({"type": "http.response.body", "body": body})
 
 
-class _Documents:
-    """What there is beside the methods: probes, metrics, and documents about the service."""
-
-    def __init__(self, service: Service, turns: Turns, metrics: Metrics, start: Callable[[], None]) -> None:
-        self.service = service
-        self.turns = turns
-        self.metrics = metrics
-        self.start = start
-        signature = signature_document.to_document(service.envelope.signature)
-        self.endpoints: Mapping[str, Callable[[Request], Any]] = {
-            "/livez": self.livez,
-            "/readyz": self.readyz,
-            "/metrics": self.exposition,
-            "/docs": self.docs,
-            "/docs/{name}": self.docs_asset,
-            "/openapi.json": _fixed(dump_json(openapi_document(service.envelope))),
-            "/signature": _fixed(dump_json(signature)),
-            "/envelope": _fixed(dump_json(about(service.envelope))),
-        }
-
-    def app(self) -> Starlette:
-        """Make the routes; the methods have theirs so that another verb is told what they take."""
-        methods = self.service.envelope.signature.methods
-
-        @asynccontextmanager
-        async def lifespan(_: Starlette) -> AsyncIterator[None]:
-            self.start()
-            yield
-            self.service.drain()
-            self.service.worker.stop()
-
-        return Starlette(
-            routes=[
-                *(Route(path, endpoint, methods=["GET"]) for path, endpoint in self.endpoints.items()),
-                *(Route(f"/{name}", _only_post, methods=["POST"]) for name in methods),
-                Route("/", lambda _: RedirectResponse("docs"), methods=["GET"]),
-            ],
-            exception_handlers={HTTPException: _http_exception},
-            lifespan=lifespan,
-        )
-
-    def route(self, scope: Scope) -> str:
-        """Name what a path leads to; nothing where it leads nowhere, since anybody can make up paths."""
-        path: str = scope["path"]
-        if path in self.endpoints or path == "/" or path[1:] in self.service.envelope.signature.methods:
-            return path
-        return "/docs/{name}" if path.removeprefix("/docs/") in DOCS_ASSETS else ""
-
-    def why_not_ready(self) -> str:
-        """Say why requests are not answered."""
-        if self.service.phase is Phase.FAILED:
-            return "The model could not be made ready; the log has the reason."
-        if self.turns.stuck:
-            return "Not ready: the model does not come back from a call."
-        return f"Not ready: {self.service.phase.value}."
-
-    async def livez(self, _: Request) -> Response:
-        """Say that the process is alive."""
-        return _json({"live": True})
-
-    async def readyz(self, request: Request) -> Response:
-        """Say whether the model is ready: verified, loaded, its samples replayed, and not on its way out."""
-        if self.service.phase is Phase.READY and not self.turns.stuck:
-            return _json({"ready": True})
-        request_id = request.scope["state"]["request_id"]
-        return problem_response(503, "service.not-ready", self.why_not_ready(), request_id=request_id)
-
-    async def exposition(self, request: Request) -> Response:
-        """Give the metrics as Prometheus reads them."""
-        body, content_type = self.metrics.exposition(request.headers.get("accept", ""))
-        return Response(body, headers={"content-type": content_type})
-
-    async def docs(self, _: Request) -> Response:
-        """Give the page of Swagger UI, which loads nothing from elsewhere."""
-        return FileResponse(ASSETS / "docs.html", headers={"Content-Security-Policy": DOCS_POLICY})
-
-    async def docs_asset(self, request: Request) -> Response:
-        """Give one of the page's files."""
-        name = request.path_params["name"]
-        if name not in DOCS_ASSETS:
-            raise HTTPException(404)
-        return FileResponse(ASSETS / name)
-
-
 def _give_up() -> None:
     """End the process: a thread that a model's call never leaves cannot be ended, and nothing can be answered."""
     log.critical("the model does not come back from a call; ending, so that whoever looks after this starts it anew")
     logging.shutdown()
     os._exit(ExitCode.FAILED)
-
-
-def _json(document: Any) -> Response:
-    return Response(dump_json(document), media_type="application/json")
-
-
-def _fixed(content: bytes) -> Callable[[Request], Any]:
-    """Make an endpoint that always gives the same document."""
-
-    async def give(_: Request) -> Response:
-        return Response(content, media_type="application/json")
-
-    return give
-
-
-def _only_post(_: Request) -> Response:
-    raise AssertionError("POST to a method takes the short road")
-
-
-async def _http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    codes = {404: "request.unknown-path", 405: "request.method"}
-    detail = {
-        404: f"There is nothing at `{request.url.path:.200}`; `/docs` shows what is here.",
-        405: f"`{request.url.path:.200}` does not take {request.method}.",
-    }.get(error.status_code, error.detail)
-    code = codes.get(error.status_code, "request.refused")
-    request_id = request.scope["state"]["request_id"]
-    return problem_response(error.status_code, code, detail, request_id=request_id, headers=error.headers)
