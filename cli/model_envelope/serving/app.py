@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
+from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import dump_json
 from model_envelope.runtime.errors import EnvelopeError, ExitCode, InvalidPayload
 from model_envelope.serving import media
 from model_envelope.serving.answering import Answering, Question
 from model_envelope.serving.bodies import read_body
 from model_envelope.serving.documents import ROUTES, Documents
-from model_envelope.serving.logs import AccessLog
+from model_envelope.serving.logs import AccessLog, current_trace, failure
 from model_envelope.serving.metrics import Metrics
 from model_envelope.serving.problems import HttpProblem, payload_problem, problem_response, server_problem
 from model_envelope.serving.service import Service
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
 log = logging.getLogger("model_envelope.serving")
-PROBES = frozenset({"/livez", "/readyz", "/metrics"})
-"""Paths that are asked for all the time, and not worth a line in the log."""
-
 CLIENT_GONE = 499
 """The status of a request whose client did not wait for the answer, as nginx writes it."""
 
@@ -57,7 +55,7 @@ class App:
         self.service = service
         self.settings = settings
         self.metrics = Metrics(service.envelope, ROUTES)
-        self.access = AccessLog()
+        self.access = AccessLog(settings.log_format)
         self.answering = Answering(self.metrics, settings)
         self.turns = Turns(
             service.worker,
@@ -69,7 +67,9 @@ class App:
         )
         self.documents = Documents(service, self.turns, self.metrics, lambda: service.start(on_started, self._rehearse))
         self.others = self.documents.app()
-        self._methods = {f"/{name}": name for name in service.envelope.signature.methods}
+        methods = service.envelope.signature.methods
+        self._methods = {f"/{name}": name for name in methods}
+        self._names = {name: _names(method) for name, method in methods.items()}
 
     def lifespan(self) -> AbstractAsyncContextManager[None]:
         """Give what starts the service when it is entered, and stops it when it is left."""
@@ -81,6 +81,7 @@ class App:
             await self.others(scope, receive, send)
             return
         exchange = _Exchange(scope, send)
+        current_trace.set(exchange.trace)
         self.metrics.in_progress(1)
         try:
             name = self._methods.get(scope["path"]) if scope["method"] == "POST" else None
@@ -93,8 +94,8 @@ class App:
                 await self._answer(name, exchange, receive)
         except ClientDisconnect:
             exchange.status = CLIENT_GONE
-        except Exception:
-            log.exception("%s %s failed", scope["method"], exchange.route, extra=exchange.trace.log_fields())
+        except Exception as error:
+            failure(exchange.trace, error, show_values=self.settings.show_values)
             if exchange.status:
                 raise  # the answer has begun; the server closes the connection
             exchange.code = "service.failed"
@@ -106,24 +107,23 @@ class App:
 
     def _observe(self, exchange: _Exchange) -> None:
         seconds = time.perf_counter() - exchange.began
-        scope, path = exchange.scope, exchange.scope["path"]
+        scope = exchange.scope
         self.metrics.in_progress(-1)
         self.metrics.request(exchange.route, scope["method"], exchange.status, seconds)
-        if path not in PROBES:
-            self.access.write(
-                exchange.trace,
-                scope["method"],
-                path,
-                exchange.route,
-                exchange.status,
-                seconds,
-                exchange.rows,
-                exchange.code,
-            )
+        self.access.write(
+            exchange.trace,
+            scope["method"],
+            scope["path"],
+            exchange.status,
+            seconds,
+            route=exchange.route,
+            rows=exchange.rows,
+            problem_code=exchange.code,
+        )
 
     async def _answer(self, name: str, exchange: _Exchange, receive: Receive) -> None:
         """Answer a request to a method of the model."""
-        service, request_id = self.service, exchange.trace.request_id
+        service, request_id, raw = self.service, exchange.trace.request_id, b""
         try:
             if not service.may_answer:
                 raise HttpProblem(503, "service.not-ready", self.documents.why_not_ready(), {"Retry-After": "1"})
@@ -148,8 +148,7 @@ class App:
             self.metrics.refused(error.problems, name)
             exchange.code = error.code
         except EnvelopeError as error:
-            # The traceback from the model's own code is in its detail; the server's frames say nothing.
-            log.error("%s: %s", name, error, extra=exchange.trace.log_fields())  # noqa: TRY400
+            failure(exchange.trace, error, body=raw, names=self._names[name], show_values=self.settings.show_values)
             response = server_problem(error, request_id)
             self.metrics.failed(name, error.code)
             exchange.code = error.code
@@ -180,7 +179,7 @@ class _Exchange:
         self.route = ""
         self.status = 0
         self.rows: int | None = None
-        self.code = ""
+        self.code: str | None = None
         self._send = send
 
     async def send(self, message: Message) -> None:
@@ -195,6 +194,13 @@ class _Exchange:
         headers = [(b"content-type", said.content_type), (b"content-length", b"%d" % len(body))]
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
+
+
+def _names(method: s.Method) -> frozenset[str]:
+    """List what the signature of a method names: no secret, wherever it stands."""
+    tables = [item.type for item in method.parameters if isinstance(item.type, s.Table)]
+    columns = (column.name for table in tables for column in (*table.index, *table.columns))
+    return frozenset((*(item.name for item in method.parameters), *columns))
 
 
 def _give_up() -> None:

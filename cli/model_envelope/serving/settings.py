@@ -16,3 +16,4 @@ class Settings:
     workers: int = 1
     grace: float = 25.0
     drain_delay: float = 0.0
+    log_format: str = "json"

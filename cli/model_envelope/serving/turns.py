@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -178,7 +179,8 @@ class Turns:
         loop = asyncio.get_running_loop()
 
         def deliver(outcomes: list[Answered], seconds: float | None) -> None:
-            loop.call_soon_threadsafe(self._deliver, outcomes, queue, seconds)
+            with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+                loop.call_soon_threadsafe(self._deliver, outcomes, queue, seconds)
 
         self.worker.post(lambda: self.answering.answer(turn, deliver))
 
