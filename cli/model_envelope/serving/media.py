@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 from enum import Enum
+
 from model_envelope.runtime.codec.answers import encode_answer
 
 

@@ -17,8 +17,8 @@ import uvicorn
 from model_envelope.runtime import ending
 from model_envelope.runtime.errors import EnvelopeError, ExitCode
 from model_envelope.serving.app import create_app
-from model_envelope.serving.settings import Settings
 from model_envelope.serving.service import Phase, Service
+from model_envelope.serving.settings import Settings
 
 log = logging.getLogger("model_envelope.serving")
 

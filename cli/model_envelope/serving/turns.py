@@ -1,7 +1,7 @@
-"""Which questions are answered next, and which of them by one call of the model.
+"""Which requests are answered next, and which of them by one call of the model.
 
-Requests wait on the event loop. A *turn* is what the model's thread gets at once: questions of one method, the oldest
-first. Only one turn is under way, and the next one is taken when the event loop has nothing left to read: whoever holds
+Requests to the model wait as questions on the event loop. A *turn* is what the model's thread gets at once: questions to
+one method, the oldest first. Only one turn is under way, and the next one is taken when the event loop has nothing left to read: whoever holds
 the interpreter's lock for a call of the model keeps the loop from reading, so what is there already should come along.
 A lone client never waits for company. Where the last turn answered many, their clients are likely to ask again, and a
 turn waits a little for them: a part of the time that a call takes.
@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from model_envelope.serving.problems import HttpProblem
@@ -39,36 +38,63 @@ TICK = 0.1
 """Seconds between two looks at what has waited for too long."""
 
 
-@dataclass
 class Cost:
-    """What answering costs, as measured: a moving average of seconds for each question and each byte of a body.
+    """What the turns of one method cost, as measured: so many seconds a call and so many a byte of the bodies.
 
-    Calls cost something whatever their size, so what a byte costs in a small turn is too much for a large one. Turns
-    then grow step by step, as their cost is seen not to.
+    A line through what was measured of late, where turns were of different sizes. As long as they were not, all is put
+    down to the bytes, which is too much for large turns: these grow step by step, as their cost is seen not to.
     """
 
-    per_request: float = 0.0
-    per_byte: float = 0.0
-    call: float = 0.0
+    FORGET = 0.9
+    """The weight that a measurement has left after each later one."""
+
+    def __init__(self) -> None:
+        self._weight = self._size = self._seconds = self._squares = self._products = self._questions = 0.0
 
     def observe(self, questions: int, size: int, seconds: float) -> None:
-        """Take in how long a turn took."""
-        self.per_request = _mean(self.per_request, seconds / questions)
-        self.per_byte = _mean(self.per_byte, seconds / max(1, size))
-        self.call = _mean(self.call, seconds)
+        """Take in how long a turn took whose bodies have so many bytes together."""
+        keep = self.FORGET
+        self._weight = keep * self._weight + 1
+        self._questions = keep * self._questions + questions
+        self._size = keep * self._size + size
+        self._seconds = keep * self._seconds + seconds
+        self._squares = keep * self._squares + size * size
+        self._products = keep * self._products + size * seconds
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to go by."""
+        return self._weight > 0
+
+    @property
+    def turn(self) -> float:
+        """The seconds of a turn, on average."""
+        return self._seconds / self._weight if self._weight else 0.0
+
+    @property
+    def question(self) -> float:
+        """The seconds of a question, on average."""
+        return self._seconds / self._questions if self._questions else 0.0
+
+    @property
+    def byte(self) -> float:
+        """The seconds that one more byte costs."""
+        if not self._size:
+            return 0.0
+        most = self._seconds / self._size
+        spread = self._weight * self._squares - self._size**2
+        if spread <= 0.01 * self._size**2:
+            return most
+        slope = (self._weight * self._products - self._size * self._seconds) / spread
+        return min(max(slope, 0.0), most)
 
 
-def _mean(old: float, new: float) -> float:
-    return new if not old else old + 0.2 * (new - old)
-
-
-@dataclass
 class _Queue:
-    """What the turns of one method go by."""
+    """What the turns of one method go by: ``last`` is how many questions the last one had."""
 
-    cost: Cost = field(default_factory=Cost)
-    last: int = 0
-    """How many questions the last turn had."""
+    def __init__(self) -> None:
+        self.cost = Cost()
+        self.last = 0
 
 
 class Turns:
@@ -99,8 +125,8 @@ class Turns:
         self._queues: dict[str, _Queue] = {}
         self._looking = False
         self._seen = 0
-        self._hurry = 0.0
-        self._ended = 0.0
+        self._expected = 0
+        self._patience: asyncio.TimerHandle | None = None
         self._ticking: asyncio.TimerHandle | None = None
 
     @property
@@ -128,18 +154,21 @@ class Turns:
         if not self._looking and not self._under_way:
             self._looking, self._seen = True, len(self._waiting)
             loop.call_soon(self._look)
+        elif self._patience is not None and len(self._waiting) >= self._expected:
+            self._patience.cancel()
+            self._look()
         if self._ticking is None:
             self._ticking = loop.call_later(TICK, self._tick)
         return await question.future
 
     def _busy(self) -> HttpProblem:
         # As long as what waits will take, and at least until a next try makes sense.
-        seconds = sum(self._queue(item).cost.per_request for item in self._waiting)
+        seconds = sum(self._queue(item).cost.question for item in self._waiting)
         after = min(60, max(1, round(seconds)))
         return HttpProblem(
             503,
             "service.busy",
-            f"{len(self._waiting)} questions wait for the model already; try again later.",
+            f"{len(self._waiting)} requests wait for the model already; try again later.",
             {"Retry-After": str(after)},
         )
 
@@ -161,13 +190,13 @@ class Turns:
             asyncio.get_running_loop().call_soon(self._look)
             return
         queue = self._queue(self._waiting[0])
-        if count < queue.last // 2 and not self._hurry:
-            wait = min(LONGEST_WAIT, PATIENCE * queue.cost.call)
+        if self._patience is None and count < queue.last // 2:
+            wait = min(LONGEST_WAIT, PATIENCE * queue.cost.turn)
             if wait >= SHORT:
-                self._hurry = wait
-                asyncio.get_running_loop().call_later(wait, self._look)
+                self._expected = queue.last
+                self._patience = asyncio.get_running_loop().call_later(wait, self._look)
                 return
-        self._looking, self._hurry = False, 0.0
+        self._looking, self._patience = False, None
         self._begin(queue)
 
     def _begin(self, queue: _Queue) -> None:
@@ -187,7 +216,8 @@ class Turns:
     def _take(self, queue: _Queue) -> list[Question]:
         """Take the oldest question, and those of its method that should be answered with it."""
         first = self._waiting[0].method
-        together, cost = self.answering.together(first), queue.cost
+        cost = queue.cost
+        together, each, byte = self.answering.together(first), cost.question, cost.byte
         turn: list[Question] = []
         others: list[Question] = []
         spent = 0.0
@@ -198,8 +228,8 @@ class Turns:
             if question.method is not first:
                 others.append(question)
                 continue
-            spent += cost.per_byte * len(question.raw) if together else cost.per_request
-            if turn and (spent > (TARGET if together else SHORT) or not (cost.call or together)):
+            spent += byte * len(question.raw) if together else each
+            if turn and (spent > (TARGET if together else SHORT) or not cost.known):
                 others.append(question)
                 break
             turn.append(question)

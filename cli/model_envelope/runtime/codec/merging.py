@@ -108,7 +108,9 @@ def apart_from_rows(codec: MethodCodec, arguments: Arguments) -> bytes | None:
     problems = Problems(limit=1)
     given = _named(codec, arguments)
     others = {
-        name: codec.parameters[name][1].encode(value, "$", problems) for name, value in given.items() if name != rows.name
+        name: codec.parameters[name][1].encode(value, "$", problems)
+        for name, value in given.items()
+        if name != rows.name
     }
     return None if problems or rows.name not in given else write_json(others)
 
