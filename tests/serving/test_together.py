@@ -1,5 +1,6 @@
 """Requests that wait together are answered by one call of the model, and none of them notices."""
 
+import asyncio
 import json
 import logging
 import threading
@@ -13,7 +14,10 @@ from strategies_tables import TEXT_STORAGE
 from model_envelope.runtime import signature as s
 
 SCORES = """
+import threading
 import time
+
+gate = threading.Event()
 
 class Model:
     def __init__(self):
@@ -32,6 +36,10 @@ class Model:
 
     def sizes(self):
         return list(self.calls)
+
+    def hold(self):
+        gate.wait(20)
+        gate.clear()
 """
 TABLE = s.Table(
     (s.Column("x", s.Scalar("float64", nullable=True), "float64"), s.Column("kind", s.Scalar("string"), TEXT_STORAGE))
@@ -43,6 +51,7 @@ METHODS = {
     "predict": s.Method((s.Parameter("X", TABLE), SCALE), NUMBERS, **ROWS),
     "centred": s.Method((s.Parameter("X", TABLE),), NUMBERS, **ROWS),
     "sizes": s.Method((), s.List(s.Scalar("int64"))),
+    "hold": s.Method((), s.Scalar("null")),
 }
 
 
@@ -59,6 +68,23 @@ def scores(tmp_path):
     return make_envelope(tmp_path, SCORES, METHODS, {"predict": (body(1.5), [1.5])}, name="scores")
 
 
+def ask_at_once(client, path, bodies):
+    """Send requests that all wait for the model before any of them is answered."""
+
+    async def ask_all():
+        holding = asyncio.ensure_future(client.ask("POST", "/hold", json={}))
+        while client.app.turns.count < 1:
+            await asyncio.sleep(0.001)
+        asked = [asyncio.ensure_future(client.ask("POST", path, json=body)) for body in bodies]
+        while client.app.turns.count < 1 + len(bodies):
+            await asyncio.sleep(0.001)
+        client.service.method("hold").function.__globals__["gate"].set()
+        await holding
+        return await asyncio.gather(*asked)
+
+    return client.run(ask_all())
+
+
 def sizes(client):
     """How many rows each call of the model had, but those while it got ready."""
     return client.post("/sizes", json={}).json()[3:]
@@ -72,24 +98,24 @@ def metric(client, line):
 def test_many_requests_are_answered_by_few_calls_each_with_its_own_rows(scores, start):
     client = start(scores)
     bodies = [body(*(100.0 + at + part / 8 for part in range(1 + at % 3))) for at in range(40)]
-    for asked, response in zip(bodies, client.post_all("/predict", bodies), strict=True):
+    for asked, response in zip(bodies, ask_at_once(client, "/predict", bodies), strict=True):
         assert response.json() == [item["x"] for item in asked["X"]]
     called = sizes(client)
     assert sum(called) == sum(len(item["X"]) for item in bodies)
-    assert len(called) <= 3
+    assert len(called) == 1
     assert metric(client, 'envelope_predict_batch_requests_sum{method="predict"}') == 43  # with the three at the start
 
 
 def test_batching_can_be_switched_off(scores, start):
     client = start(scores, batching=False)
-    assert [item.json() for item in client.post_all("/predict", [body(1.0)] * 6)] == [[1.0]] * 6
+    assert [item.json() for item in ask_at_once(client, "/predict", [body(1.0)] * 6)] == [[1.0]] * 6
     assert client.post("/sizes", json={}).json() == [1] * 7
 
 
 def test_a_request_that_is_wrong_is_told_so_and_its_neighbours_are_answered(scores, start):
     client = start(scores)
     bodies = [body(1.0), body("high"), body(2.0), {"X": []}, {"Y": 1}, body(3.0)]
-    responses = client.post_all("/predict", bodies)
+    responses = ask_at_once(client, "/predict", bodies)
     assert [item.status_code for item in responses] == [200, 422, 200, 200, 422, 200]
     assert [item.json() for item in responses if item.status_code == 200] == [[1.0], [2.0], [], [3.0]]
     assert problem(responses[1], 422, "payload.invalid")["errors"][0]["pointer"] == "/X/0/x"
@@ -97,7 +123,7 @@ def test_a_request_that_is_wrong_is_told_so_and_its_neighbours_are_answered(scor
 
 def test_a_request_that_the_model_fails_on_fails_alone(scores, start):
     client = start(scores)
-    responses = client.post_all("/predict", [body(1.0), body(1000.0), body(2.0)])
+    responses = ask_at_once(client, "/predict", [body(1.0), body(1000.0), body(2.0)])
     assert [item.status_code for item in responses] == [200, 500, 200]
     problem(responses[1], 500, "model.raised")
     assert [responses[0].json(), responses[2].json()] == [[1.0], [2.0]]
@@ -105,7 +131,7 @@ def test_a_request_that_the_model_fails_on_fails_alone(scores, start):
 
 def test_an_answer_of_another_length_is_nobody_elses(scores, start):
     client = start(scores)
-    responses = client.post_all("/predict", [body(1.0), body(850.0), body(2.0)])
+    responses = ask_at_once(client, "/predict", [body(1.0), body(850.0), body(2.0)])
     assert [item.status_code for item in responses] == [200, 500, 200]
     problem(responses[1], 500, "answer.rows")
     assert [responses[0].json(), responses[2].json()] == [[1.0], [2.0]]
@@ -114,14 +140,14 @@ def test_an_answer_of_another_length_is_nobody_elses(scores, start):
 def test_only_requests_with_equal_other_parameters_go_together(scores, start):
     client = start(scores)
     bodies = [body(1.0), body(1.0, scale=2.0), body(3.0), body(3.0, scale=2.0), body(5.0, scale=1.0)]
-    assert [item.json() for item in client.post_all("/predict", bodies)] == [[1.0], [2.0], [3.0], [6.0], [5.0]]
+    assert [item.json() for item in ask_at_once(client, "/predict", bodies)] == [[1.0], [2.0], [3.0], [6.0], [5.0]]
 
 
 def test_rows_columns_and_split_go_together(scores, start):
     client = start(scores)
     columns = {"X": {"x": [1.0, 2.0], "kind": ["a", "b"]}}
     split = {"X": {"columns": ["kind", "x"], "data": [["a", 3.0]]}}
-    responses = client.post_all("/predict", [columns, split, body(4.0)])
+    responses = ask_at_once(client, "/predict", [columns, split, body(4.0)])
     assert [item.json() for item in responses] == [[1.0, 2.0], [3.0], [4.0]]
     assert len(sizes(client)) == 1
 
@@ -129,17 +155,17 @@ def test_rows_columns_and_split_go_together(scores, start):
 def test_one_call_has_at_most_so_many_rows(scores, start):
     client = start(scores, batch_rows=10)
     bodies = [body(*map(float, range(4)))] * 9 + [body(*map(float, range(25)))]
-    responses = client.post_all("/predict", bodies)
+    responses = ask_at_once(client, "/predict", bodies)
     assert [item.json() for item in responses] == [[item["x"] for item in asked["X"]] for asked in bodies]
     assert max(size for size in sizes(client) if size != 25) <= 10
 
 
 def test_a_model_whose_rows_depend_on_each_other_after_all_is_found_out(scores, start, caplog):
     client = start(scores, check_every=1)
-    assert [item.json() for item in client.post_all("/centred", [body(1.0), body(2.0), body(6.0)])] == [[0.0]] * 3
+    assert [item.json() for item in ask_at_once(client, "/centred", [body(1.0), body(2.0), body(6.0)])] == [[0.0]] * 3
     assert metric(client, 'envelope_batch_checks_total{agrees="false"}') == 1
     assert "centred answered 3 requests together otherwise than one of them alone" in caplog.text
-    assert [item.json() for item in client.post_all("/centred", [body(1.0), body(2.0)])] == [[0.0]] * 2
+    assert [item.json() for item in ask_at_once(client, "/centred", [body(1.0), body(2.0)])] == [[0.0]] * 2
     assert metric(client, 'envelope_batch_checks_total{agrees="false"}') == 1
 
 
@@ -147,7 +173,7 @@ def test_one_answer_in_so_many_is_checked(scores, start):
     client = start(scores, check_every=10)
     before = metric(client, 'envelope_batch_checks_total{agrees="true"}')
     for _ in range(4):
-        client.post_all("/predict", [body(1.0)] * 5)
+        ask_at_once(client, "/predict", [body(1.0)] * 5)
     assert metric(client, 'envelope_batch_checks_total{agrees="true"}') == before + 2
 
 
@@ -221,7 +247,7 @@ def test_too_many_rows_are_refused(scores, start):
     client = start(scores, max_rows=3)
     document = problem(client.post("/predict", json=body(1.0, 2.0, 3.0, 4.0)), 413, "request.too-many-rows")
     assert "4 rows" in document["detail"]
-    responses = client.post_all("/predict", [body(1.0), body(1.0, 2.0, 3.0, 4.0)])
+    responses = ask_at_once(client, "/predict", [body(1.0), body(1.0, 2.0, 3.0, 4.0)])
     assert [item.status_code for item in responses] == [200, 413]
 
 

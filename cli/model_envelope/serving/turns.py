@@ -229,7 +229,7 @@ class Turns:
                 others.append(question)
                 continue
             spent += byte * len(question.raw) if together else each
-            if turn and (spent > (TARGET if together else SHORT) or not cost.known):
+            if turn and (spent > (TARGET if together else SHORT) or not (cost.known or together)):
                 others.append(question)
                 break
             turn.append(question)
