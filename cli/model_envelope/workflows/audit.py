@@ -17,8 +17,9 @@ from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.index_pages import Pages, ask_indexes
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.interpreter import find_series
+from model_envelope.dependencies.kept_rooms import installed_in, is_kept, kept_room
 from model_envelope.dependencies.pip_audit import NAME, ask_pip_audit
-from model_envelope.dependencies.rooms import clean_room, has_room, installed_in
+from model_envelope.dependencies.rooms import pip_recipe
 from model_envelope.foundation.errors import Answered, InvalidInput, ToolFailed, ToolMissing
 from model_envelope.foundation.lockfile import Lock, unhashed_lines
 from model_envelope.foundation.progress import Done, Report, Started, silent
@@ -268,7 +269,8 @@ def _room(files: EnvelopeFiles, lock: Lock) -> Installed | None:
         python = find_series(files.description.python, files.description.implementation)
     except ToolMissing:
         return None
-    return installed_in(clean_room(lock, python=python).folder) if has_room(lock, python=python) else None
+    recipe = pip_recipe(lock, python=python)
+    return installed_in(kept_room(recipe).folder) if is_kept(recipe) else None
 
 
 def _denied(
