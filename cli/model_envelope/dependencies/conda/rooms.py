@@ -6,8 +6,11 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+from packaging.utils import canonicalize_name
 
 from model_envelope.dependencies.conda.channels import Channels, read_channels
 from model_envelope.dependencies.freeze import conda_records
@@ -138,9 +141,12 @@ def _damaged(folder: Path) -> Iterator[str]:
     of_conda |= {path.rpartition("/")[0] for path in of_conda}
     distributions = Installed.read([str(path) for path in target.glob("lib/*/site-packages")]).distributions.values()
     by_pip = [item for item in distributions if item.info.relative_to(target).as_posix() not in of_conda]
-    # What pip wrote over is pip's.
+    # What pip wrote over is pip's, and so is what it took away to upgrade in place.
     replaced = {Path(os.path.normpath(item.location / path)) for item in by_pip for path in item.files}
+    upgraded = {item.key for item in by_pip}
     for record in records:
+        if upgraded & set(_distributions_in(record)):
+            continue
         listed = (record.get("paths_data") or {}).get("paths") or ()
         for entry in listed:
             path = str(entry.get("_path", ""))
@@ -157,6 +163,12 @@ def _damaged(folder: Path) -> Iterator[str]:
                     yield path
     for item in by_pip:
         yield from item.changed_files()
+
+
+def _distributions_in(record: Mapping[str, Any]) -> Iterator[str]:
+    for path in record.get("files") or ():
+        if found := re.search(r"/([^/-]+)-[^/]+\.(?:dist-info/METADATA|egg-info/PKG-INFO)$", str(path)):
+            yield canonicalize_name(found[1])
 
 
 def _not_made(finished: process.Finished, channels: Channels) -> ToolFailed:
