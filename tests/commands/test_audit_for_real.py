@@ -36,9 +36,12 @@ class Tunnel(socketserver.StreamRequestHandler):
             self._answer()
 
     def _answer(self):
-        host = self.rfile.readline().split()[1].decode()
+        method, host, _ = self.rfile.readline().decode().split()
         while self.rfile.readline().strip():
             pass
+        if method != "CONNECT":  # an index, which is none
+            self.wfile.write(b"HTTP/1.1 502 Nobody there\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return
         self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         with self.server.context.wrap_socket(self.connection, server_side=True) as secure:
             path = secure.makefile("rb").readline().split()[1].decode()

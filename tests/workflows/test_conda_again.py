@@ -17,6 +17,7 @@ from model_envelope.runtime.manifest import compare
 from model_envelope.runtime.reading import read_envelope
 from model_envelope.workflows import conda
 from model_envelope.workflows import verify as verifying
+from model_envelope.workflows.audit import audit
 from model_envelope.workflows.cache import cache
 from model_envelope.workflows.fitting import misfit
 from model_envelope.workflows.lock import lock
@@ -150,6 +151,7 @@ def test_packages_of_conda_and_of_pip_are_upgraded_and_stay_so(pypi, tmp_path):
         lock(upgraded.path, resolver="conda-lock", upgrade=["widget==1.1"])
     newer = lock(upgraded.path, resolver="conda-lock", upgrade=["widget"], prove=False)
     assert versions(newer.path) == {"gadget": "3.0", "tacked": "0.6", "widget": "1.1"}
+    assert "proof" not in read_provenance(read_envelope(newer.path)), "the one before was proven, this one is not"
     both = lock(newer.path, resolver="conda-lock", platforms=["linux-64", "osx-arm64"], prove=False)
     assert versions(both.path) == versions(newer.path)
     back = lock(newer.path, resolver="auto", prove=False)
@@ -292,3 +294,11 @@ def test_the_cache_names_rooms_of_conda(here, envelope, tmp_path):
     assert room["kind"] == "conda"
     assert "removed 1 clean room" in envelope("cache", "--clear").stdout
     assert verify(path, clean=True).clean[0].agrees
+
+
+def test_an_audit_says_that_it_knows_nothing_of_packages_of_conda(here, tmp_path):
+    path = packed(here, tmp_path, prove=False).path
+    with pytest.raises(InvalidInput) as caught:
+        audit(path, offline=True)
+    assert caught.value.code == "audit.conda-lock"
+    assert "--resolver auto" in caught.value.hint
