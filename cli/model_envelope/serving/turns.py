@@ -123,6 +123,7 @@ class Turns:
         self._waiting: deque[Question] = deque()
         self._under_way: list[Question] = []
         self._queues: dict[str, _Queue] = {}
+        self._given_up = False
         self._looking = False
         self._seen = 0
         self._expected = 0
@@ -136,8 +137,8 @@ class Turns:
 
     @property
     def stuck(self) -> bool:
-        """Whether the model has been on one call for longer than any question may take."""
-        return bool(self._under_way) and self.worker.busy_for > self.time_limit
+        """Whether a question that the model is on has been given up, and the model has not come back from it since."""
+        return self._given_up
 
     async def answer(self, question: Question) -> bytes:
         """Wait for the answer to a question.
@@ -250,7 +251,7 @@ class Turns:
             return
         turn = self._under_way
         queue.cost.observe(len(turn), sum(len(question.raw) for question in turn), seconds)
-        self._under_way = []
+        self._under_way, self._given_up = [], False
         if self._waiting and not self._looking:
             self._looking, self._seen = True, 0
             asyncio.get_running_loop().call_soon(self._look)
@@ -262,6 +263,7 @@ class Turns:
         for question in (*self._under_way, *self._waiting):
             if now > question.deadline and not question.future.done():
                 question.future.set_exception(self.too_long())
+                self._given_up |= question in self._under_way
         if self._under_way and self.worker.busy_for > 2 * self.time_limit:
             self._gave_up()
         if self.count:
