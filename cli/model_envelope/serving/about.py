@@ -1,2 +1,0 @@
-def about(envelope):
-    return {"digest": envelope.digest, **envelope.description.to_document()}
