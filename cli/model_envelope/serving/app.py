@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from model_envelope import __version__
 from model_envelope.runtime import signature_document
 from model_envelope.runtime.codec import dump_json
 from model_envelope.runtime.errors import EnvelopeError, InvalidPayload
 from model_envelope.runtime.openapi import openapi_document
+from model_envelope.serving.about import about
 from model_envelope.serving.bodies import check_type, read_body
 from model_envelope.serving.guard import Guard
 from model_envelope.serving.problems import HttpProblem, payload_problem, problem_response, server_problem
@@ -70,7 +70,7 @@ def create_app(
             Route("/docs/{name}", endpoints.docs_asset, methods=["GET"]),
             Route("/openapi.json", endpoints.fixed(dump_json(openapi_document(service.envelope))), methods=["GET"]),
             Route("/signature", endpoints.fixed(dump_json(_signature(service))), methods=["GET"]),
-            Route("/envelope", endpoints.fixed(dump_json(_about(service))), methods=["GET"]),
+            Route("/envelope", endpoints.fixed(dump_json(about(service.envelope))), methods=["GET"]),
         ],
         middleware=[Middleware(Guard)],
         exception_handlers={HTTPException: _http_exception, HttpProblem: _http_problem},
@@ -141,11 +141,6 @@ class _Endpoints:
 
 def _signature(service: Service) -> Any:
     return signature_document.to_document(service.envelope.signature)
-
-
-def _about(service: Service) -> dict[str, Any]:
-    envelope = service.envelope
-    return {"digest": envelope.digest, "runtime": __version__, **envelope.description.to_document()}
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
