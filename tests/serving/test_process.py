@@ -140,3 +140,15 @@ def test_a_body_without_end_is_answered_with_413_and_not_kept(scorer):
         status = Path(f"/proc/{process.pid}/status").read_text()
         peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
         assert peak < 100_000
+
+
+def test_its_log_is_json_unless_text_is_asked_for(scorer):
+    for options, is_json in (((), True), (("--log-format", "text"), False)):
+        with started(scorer, *options) as process:
+            assert json.loads(process.stdout.readline())["event"] == "ready"
+            process.send_signal(signal.SIGTERM)
+            _, log = process.communicate(timeout=60)
+        (line,) = [line for line in log.splitlines() if "samples agree" in line]
+        assert line.startswith('{"timestamp":') is is_json
+        if is_json:
+            assert json.loads(line)["level"] == "INFO"

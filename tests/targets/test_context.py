@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -13,7 +14,9 @@ from model_envelope.foundation.errors import InvalidInput, Refused, Unsolvable
 from model_envelope.foundation.libraries import Libraries, Library
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.runtime import manifest
+from model_envelope.runtime.origin import Origin, origin_of
 from model_envelope.runtime.reading import read_envelope
+from model_envelope.store.ledger import LedgerWriter
 from model_envelope.targets.context import Install, merged_lock, render_context
 from model_envelope.targets.target import find_target
 
@@ -51,6 +54,27 @@ def test_what_is_outside_the_manifest_stays_behind(scorer, tmp_path):
     (scorer / "provenance").mkdir()
     (scorer / "provenance" / "a.json").write_text('{"user": "me"}')
     assert facts(render(scorer, tmp_path / "two").path) == before
+
+
+def test_of_its_provenance_an_image_tells_the_commit_alone(scorer, tmp_path):
+    noted = {
+        "author": "max",
+        "git": {"commit": "c0ffee" * 6 + "c0ff", "remote": "https://max:pass@host/x", "dirty": "x"},
+    }
+    content = json.dumps(noted).encode()
+    name = hashlib.sha256(content).hexdigest()
+    (scorer / "provenance").mkdir()
+    (scorer / "provenance" / f"{name}.json").write_bytes(content)
+    LedgerWriter(scorer).append("sealed", digest="", provenance=name)
+    context = render(scorer, tmp_path / "out").path
+    assert origin_of(context / "envelope") == origin_of(scorer) == Origin("c0ffee" * 6 + "c0ff", dirty=True)
+    dockerfile = (context / "Dockerfile").read_text()
+    assert 'org.opencontainers.image.revision="c0ffee' in dockerfile
+    assert "COPY envelope/provenance /opt/model/envelope/provenance\n" in dockerfile
+    assert not manifest.compare(context / "envelope"), "it is as it was sealed"
+    everything = b"".join(path.read_bytes() for path in (context / "envelope").rglob("*") if path.is_file())
+    assert b"max" not in everything
+    assert sorted(path.name for path in (context / "envelope" / "provenance").iterdir()) == ["commit.json"]
 
 
 @pytest.mark.parametrize("install", Install)

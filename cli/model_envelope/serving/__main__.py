@@ -23,15 +23,13 @@ from typing import Any
 
 from model_envelope.runtime.errors import EnvelopeError, ExitCode
 from model_envelope.runtime.replay import claim_stdout
+from model_envelope.serving.logs import configure
 
 
 def main() -> None:
     """Parse the arguments, serve, and tell an error as the command line tool does."""
     arguments = _parser().parse_args()
-    logging.basicConfig(
-        level=arguments.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    configure(arguments.log_level, arguments.log_format)
     announce = claim_stdout()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what the model prints belongs between the lines of the log
@@ -112,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
         "--supervised", action="store_true", help="tell errors on standard output, end with standard input"
     )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    parser.add_argument(
+        "--log-format", default="json", choices=["json", "text"], help="how the log is written (%(default)s)"
+    )
     return parser
 
 

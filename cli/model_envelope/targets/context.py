@@ -1,7 +1,8 @@
 """Renders an envelope into the folder that an image is built from.
 
-A pure function: the same envelope, target, options and version of this tool give the same bytes, names, modes and
-times, in any folder, under any umask, at any date.
+A pure function: the same envelope (and commit that it was packed from, which is all of its provenance that goes into an
+image), target, options and version of this tool give the same bytes, names, modes and times, in any folder, under any
+umask, at any date.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from model_envelope import __version__
 from model_envelope.foundation import carrying, pylock
 from model_envelope.foundation.conda_lock import CondaLock
 from model_envelope.foundation.errors import InvalidInput, Refused
-from model_envelope.foundation.files import scratch_folder
+from model_envelope.foundation.files import json_bytes, scratch_folder
 from model_envelope.foundation.libraries import read_libraries
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.runtime import manifest
+from model_envelope.runtime.origin import CARRIED, origin_of
 from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.targets.merging import merge
 from model_envelope.targets.rendering import generate
@@ -86,7 +88,9 @@ def render_context(
     lock = merged_lock(envelope, target)
     conda = conda_packages(envelope)
     files = sorted(manifest.parse((envelope.path / manifest.NAME).read_bytes()), key=str.encode)
-    top = sorted({name.partition("/")[0] for name in files if "/" in name})
+    origin = origin_of(envelope.path)
+    carried = [CARRIED] if origin else []
+    top = sorted({name.partition("/")[0] for name in (*files, *carried) if "/" in name})
     variables = {
         "slug": _plain(context_name(envelope, target), _NAME, "the name of the envelope"),
         "name": _plain(description.name, _NAME, "the name of the envelope"),
@@ -106,6 +110,7 @@ def render_context(
         "conda": conda is not None,
         "micromamba_image": _plain(micromamba_image, _IMAGE, "the image with micromamba"),
         "lock_digest": hashlib.sha256((conda or b"") + lock).hexdigest(),
+        "commit": origin.commit if origin else "",
         "version": __version__,
     }
     into.mkdir(parents=True, exist_ok=True)
@@ -119,6 +124,10 @@ def render_context(
             copied = folder / "envelope" / name
             copied.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(envelope.path / name, copied)
+        if origin:
+            written = folder / "envelope" / CARRIED
+            written.parent.mkdir()
+            written.write_bytes(json_bytes(origin.to_document()))
         _normalise(folder)
         return Context(_into_place(folder, into / folder.name), lock)
 

@@ -123,7 +123,7 @@ def _in_process(
             home,
             "model_envelope.serving.__main__",
             *(files.path, "--host", host, "--port", str(port), "--grace", str(GRACE), "--supervised"),
-            *("--extra-columns", extra_columns),
+            *("--extra-columns", extra_columns, "--log-format", "text"),
             isolated=python is None,
         )
         if python is None:
