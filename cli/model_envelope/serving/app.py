@@ -21,9 +21,10 @@ from model_envelope.runtime import signature_document
 from model_envelope.runtime.codec import dump_json
 from model_envelope.runtime.errors import EnvelopeError, InvalidPayload
 from model_envelope.runtime.openapi import openapi_document
-from model_envelope.serving.bodies import check_type, read_body
+from model_envelope.serving.bodies import read_body
 from model_envelope.serving.guard import Guard
-from model_envelope.serving.problems import HttpProblem, payload_problem, problem_response, server_problem
+from model_envelope.serving.media import Speaker, packed
+from model_envelope.serving.problems import HttpProblem, payload_problem, problem_response, server_problem, told
 from model_envelope.serving.service import Phase, Service
 
 log = logging.getLogger("model_envelope.serving")
@@ -35,9 +36,11 @@ JSON = "application/json"
 
 @dataclass(frozen=True)
 class Settings:
-    """What whoever starts the service may choose. ``max_body`` is in bytes."""
+    """What whoever starts the service may choose. ``max_body`` is in bytes, ``body_timeout`` in seconds."""
 
     max_body: int = 64_000_000
+    body_timeout: float = 30.0
+    show_values: bool = False
 
 
 def create_app(
@@ -86,21 +89,24 @@ class _Endpoints:
     def method(self, name: str) -> Callable[[Request], Any]:
         """Make the endpoint of one method."""
         signature = self.service.envelope.signature.methods[name]
+        speaker = Speaker(signature)
 
         async def answer(request: Request) -> Response:
             request_id = request.state.request_id
             if not self.service.may_answer:
                 raise HttpProblem(503, "service.not-ready", self._why_not_ready(), {"Retry-After": "1"})
-            check_type(request)
-            raw = await read_body(request, self.settings.max_body)
+            speech = speaker.speech(request.scope["headers"])
+            limit, patience = self.settings.max_body, self.settings.body_timeout
+            raw = await read_body(request.scope, request.receive, speech.encoding, limit=limit, timeout=patience)
             try:
-                return Response(await self.service.answer(name, raw), media_type=JSON)
+                body, headers = packed(await self.service.answer(name, raw, speech), speech)
             except InvalidPayload as error:
-                return payload_problem(error, signature, request_id)
+                return payload_problem(error, signature, request_id, show_values=self.settings.show_values)
             except EnvelopeError as error:
                 # The traceback from the model's own code is in its detail; the server's frames say nothing.
-                log.error("request %s: %s", request_id, error)  # noqa: TRY400
+                log.error("request %s: %s", request_id, told(error, show_values=self.settings.show_values))  # noqa: TRY400
                 return server_problem(error, request_id)
+            return Response(body, headers={key.decode(): value.decode() for key, value in headers})
 
         return answer
 

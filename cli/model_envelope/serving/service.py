@@ -11,13 +11,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from model_envelope.runtime.codec import Arguments, ExtraColumns, dump_json
+from model_envelope.runtime.codec import Arguments, ExtraColumns
 from model_envelope.runtime.comparing import only_last_bits
 from model_envelope.runtime.errors import AnswersDiffer, InvalidEnvelope, Problem
 from model_envelope.runtime.manifest import Differences
 from model_envelope.runtime.predicting import BoundMethod, Predictor, raised
 from model_envelope.runtime.reading import EnvelopeFiles, Sample, read_envelope, verify_manifest
 from model_envelope.runtime.replay import replay
+from model_envelope.serving.media import Speech, read, write
 from model_envelope.serving.worker import Worker
 
 log = logging.getLogger("model_envelope.serving")
@@ -74,17 +75,19 @@ class Service:
         """Whether a request can be answered."""
         return self._predictor is not None and self.phase in {Phase.READY, Phase.DRAINING}
 
-    async def answer(self, method: str, raw: bytes) -> bytes:
+    async def answer(self, method: str, raw: bytes, speech: Speech) -> bytes:
         """Answer a request body with the body of the response; parsing and all else happens off the event loop.
 
         Raises :class:`EnvelopeError` as the codec and the model do.
         """
         bound = self._bound(method)
         if not bound.signature.is_async:
-            return await self.worker.run(lambda: dump_json(bound.encode(bound.complete(bound.call(bound.read(raw))))))
-        arguments = await self.worker.run(lambda: bound.read(raw))
+            return await self.worker.run(
+                lambda: write(bound, speech.writes, bound.complete(bound.call(read(bound, speech.reads, raw))))
+            )
+        arguments = await self.worker.run(lambda: read(bound, speech.reads, raw))
         answer = await _awaited(bound, arguments)
-        return await self.worker.run(lambda: dump_json(bound.encode(answer)))
+        return await self.worker.run(lambda: write(bound, speech.writes, answer))
 
     def _bound(self, method: str) -> BoundMethod:
         assert self._predictor is not None
