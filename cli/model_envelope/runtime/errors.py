@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class ExitCode(IntEnum):
@@ -20,18 +20,43 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+class Found(str):
+    """What was found, told with the value itself. ``kind`` tells no more than what it is: ``a string of 9 characters``.
+
+    A service shows nobody the values that its clients send, unless it is told to.
+    """
+
+    __slots__ = ("kind",)
+    kind: str
+
+    def __new__(cls, text: str, kind: str) -> Self:
+        """Keep both ways to tell it."""
+        found = super().__new__(cls, text)
+        found.kind = kind
+        return found
+
+    def followed_by(self, more: str) -> Found:
+        """Add words that tell no value."""
+        return Found(str(self) + more, self.kind + more)
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong with an input.
 
     ``path`` says where (``$.X[17].age`` in a payload, a file name in an envelope), ``found`` and ``expected`` what, and
-    ``code`` is stable (``payload.missing``).
+    ``code`` is stable (``payload.missing``). Where ``found`` holds a value of the input it is a :class:`Found`.
     """
 
     path: str
     found: str
     expected: str
     code: str = ""
+
+    def redacted(self) -> Problem:
+        """Give the same problem without the value that was found: what it is stays."""
+        kind = getattr(self.found, "kind", None)
+        return self if kind is None else Problem(self.path, kind, self.expected, self.code)
 
     def __str__(self) -> str:
         return f"{self.path}: found {self.found}, expected {self.expected}"

@@ -13,6 +13,9 @@ Document = dict[str, Any]
 MEDIA_TYPE = "application/problem+json"
 """What errors are sent as: RFC 9457."""
 
+JSON_TYPE, CSV_TYPE, ARROW_TYPE = "application/json", "text/csv", "application/vnd.apache.arrow.stream"
+"""What requests and answers are sent as."""
+
 
 def openapi_document(envelope: EnvelopeFiles) -> Document:
     """Describe every endpoint; the example of a method is its sealed sample."""

@@ -6,6 +6,7 @@ and the codec. Probes, documents and metrics are asked for seldom, and go throug
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
@@ -18,11 +19,11 @@ from starlette.requests import ClientDisconnect
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import dump_json
 from model_envelope.runtime.errors import EnvelopeError, ExitCode, InvalidPayload
-from model_envelope.serving import media
 from model_envelope.serving.answering import Answering, Question
 from model_envelope.serving.bodies import read_body
 from model_envelope.serving.documents import ROUTES, Documents
 from model_envelope.serving.logs import AccessLog, current_trace, failure
+from model_envelope.serving.media import Speaker, Speech, packed
 from model_envelope.serving.metrics import Metrics
 from model_envelope.serving.problems import HttpProblem, payload_problem, problem_response, server_problem
 from model_envelope.serving.service import Service
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
 log = logging.getLogger("model_envelope.serving")
+LARGE = 65_536
+"""Bytes from which on an answer is packed beside the event loop."""
+
 CLIENT_GONE = 499
 """The status of a request whose client did not wait for the answer, as nginx writes it."""
 
@@ -69,6 +73,7 @@ class App:
         self.others = self.documents.app()
         methods = service.envelope.signature.methods
         self._methods = {f"/{name}": name for name in methods}
+        self._speakers = {name: Speaker(method) for name, method in methods.items()}
         self._names = {name: _names(method) for name, method in methods.items()}
 
     def lifespan(self) -> AbstractAsyncContextManager[None]:
@@ -127,8 +132,9 @@ class App:
         try:
             if not service.may_answer:
                 raise HttpProblem(503, "service.not-ready", self.documents.why_not_ready(), {"Retry-After": "1"})
-            said = media.speech(exchange.scope["headers"])
-            raw = await read_body(exchange.scope, receive, said.encoding, self.settings)
+            said = self._speakers[name].speech(exchange.scope["headers"])
+            limit, timeout = self.settings.max_body, self.settings.body_timeout
+            raw = await read_body(exchange.scope, receive, said.encoding, limit=limit, timeout=timeout)
             question = Question(service.method(name), raw, said.reads, said.writes)
             try:
                 body = await self._ask(question)
@@ -189,9 +195,12 @@ class _Exchange:
             message["headers"] = [*message.get("headers", ()), *self.trace.response_headers()]
         await self._send(message)
 
-    async def respond(self, body: bytes, said: media.Speech) -> None:
+    async def respond(self, body: bytes, said: Speech) -> None:
         """Send the answer of the model."""
-        headers = [(b"content-type", said.content_type), (b"content-length", b"%d" % len(body))]
+        if said.packs is not None and len(body) > LARGE:
+            body, headers = await asyncio.to_thread(packed, body, said)
+        else:
+            body, headers = packed(body, said)
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 

@@ -168,7 +168,8 @@ def failure(
     if isinstance(error, EnvelopeError):
         # The traceback from the model's own code is in its detail; the server's frames say nothing.
         stack, code = error.detail.rstrip(), error.code
-        what = "\n".join([error.message, *(f"  {problem}" for problem in error.problems)])
+        problems = [problem if show_values else problem.redacted() for problem in error.problems]
+        what = "\n".join([error.message, *(f"  {problem}" for problem in problems)])
     else:
         stack, code = "".join(traceback.format_exception(error)).rstrip(), "service.failed"
         what = "".join(traceback.format_exception_only(error)).strip()

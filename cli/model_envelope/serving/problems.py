@@ -10,8 +10,8 @@ from typing import Any
 from starlette.responses import Response
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec import dump_json
-from model_envelope.runtime.errors import EnvelopeError, InvalidPayload, Problem
+from model_envelope.runtime.codec.text import write_json
+from model_envelope.runtime.errors import EnvelopeError, InvalidAnswer, InvalidPayload, Problem
 from model_envelope.runtime.openapi import MEDIA_TYPE
 
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\*)\]|\.([^.]+)")
@@ -49,26 +49,38 @@ def problem_response(
         document["request_id"] = request_id
     if errors is not None:
         document["errors"] = errors
-    return Response(dump_json(document), status, dict(headers or {}), MEDIA_TYPE)
+    return Response(write_json(document), status, dict(headers or {}), MEDIA_TYPE)
 
 
-_STATUSES = {"payload.malformed": 400, "payload.too-large": 413}
+def too_large(limit: int) -> HttpProblem:
+    """Say that a body is larger than the limit. Its rest is not read, so the connection cannot be used again."""
+    return HttpProblem(
+        413, "request.too-large", f"The body is larger than the limit of {limit:,} bytes.", {"Connection": "close"}
+    )
 
 
-def payload_problem(error: InvalidPayload, method: s.Method | None, request_id: str, *, show_values=False) -> Response:
-    """Make the response to a body that is malformed (400), too large (413) or does not fit the signature (422)."""
-    if error.code in _STATUSES:
-        return problem_response(_STATUSES[error.code], error.code, error.message, request_id=request_id)
-    errors = [problem_document(problem, method) for problem in error.problems]
-    return problem_response(422, error.code, error.message, request_id=request_id, errors=errors)
+_STATUSES = {"payload.malformed": 400, "payload.too-large": 413, "payload.not-tabular": 415}
+
+
+def payload_problem(
+    error: InvalidPayload, method: s.Method | None, request_id: str, *, show_values: bool = False
+) -> Response:
+    """Make the response to a body that is malformed (400), too large (413) or does not fit the signature (422).
+
+    The values that were found stand in it only where ``show_values`` says so; else what they are.
+    """
+    status = _STATUSES.get(error.code, 422)
+    errors = [problem_document(item if show_values else item.redacted(), method) for item in error.problems]
+    told = errors if errors or status == 422 else None
+    return problem_response(status, error.code, error.message, request_id=request_id, errors=told)
 
 
 def server_problem(error: BaseException, request_id: str) -> Response:
     """Make the response to something that went wrong here: nothing internal is told, the log has it all."""
     code = error.code if isinstance(error, EnvelopeError) else "service.failed"
-    what = {"answer.invalid": "The model answered with something that its signature does not allow"}.get(
-        code, "The model failed on this request"
-    )
+    what = "The model failed on this request"
+    if isinstance(error, InvalidAnswer):
+        what = "The model answered with something that its signature does not allow"
     return problem_response(500, code, f"{what}; the log has the reason under this request id.", request_id=request_id)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
+from itertools import islice
 from typing import Any, Protocol
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.errors import Problems
+from model_envelope.runtime.errors import Found, Problems
 
 
 class Definitions(dict[str, s.Type]):
@@ -93,21 +94,32 @@ def under(path: str, name: object) -> str:
     return f"{path}.{text[:40]}{'…' if len(text) > 40 else ''}"
 
 
-def describe(value: Any) -> str:
+def describe(value: Any) -> Found:
     """Say what a JSON value is, shortly: ``the string "abc"``, ``null``, ``an object``."""
     match value:
         case None:
-            return "null"
+            return _plain("null")
         case bool():
-            return "true" if value else "false"
+            return Found("true" if value else "false", "a boolean")
         case int() if value.bit_length() > 256:
-            return f"an integer of {value.bit_length()} bits"
+            return _plain(f"an integer of {value.bit_length()} bits")
         case int() | float():
-            return f"{value!r}"
+            return Found(f"{value!r}", "an integer" if isinstance(value, int) else "a number")
         case str():
-            return f'the string "{value[:40]}{"…" if len(value) > 40 else ""}"'
+            shown = f'the string "{value[:40]}{"…" if len(value) > 40 else ""}"'
+            return Found(shown, f"a string of {len(value):,} character{'' if len(value) == 1 else 's'}")
         case list():
-            return f"an array of {len(value)}"
+            return _plain(f"an array of {len(value)}")
         case dict():
-            return "an object"
-    return f"a {type(value).__module__}.{type(value).__qualname__}"
+            return _plain("an object")
+    return _plain(f"a {type(value).__module__}.{type(value).__qualname__}")
+
+
+def _plain(text: str) -> Found:
+    return Found(text, text)
+
+
+def list_names(names: Iterable[Any]) -> str:
+    """List names that came with a payload: the first few, each no longer than is good."""
+    shown = [f"{str(name)[:40]}{'…' if len(str(name)) > 40 else ''}" for name in islice(names, 21)]
+    return ", ".join([*shown[:20], "…"] if len(shown) > 20 else shown)

@@ -18,7 +18,7 @@ from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.arguments import Arguments, MethodCodec, arrange
 from model_envelope.runtime.codec.base import under
 from model_envelope.runtime.codec.values.scalars import INTEGERS, LARGEST
-from model_envelope.runtime.errors import InvalidAnswer, InvalidPayload, Problem, Problems
+from model_envelope.runtime.errors import Found, InvalidAnswer, InvalidPayload, Problem, Problems
 
 _HINT = "send JSON (application/json), which can say everything that the signature admits"
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
@@ -38,6 +38,24 @@ class Sheet:
     header: tuple[str, ...]
     rows: Sequence[Sequence[Cell]]
     lines: Sequence[int]
+
+
+def reads_csv(method: s.Method) -> bool:
+    """Tell whether requests of a method can come as CSV."""
+    try:
+        parameter = _table_parameter(method)
+    except InvalidPayload:
+        return False
+    return all(field_reader(column.type) for column in (*parameter.type.index, *parameter.type.columns))
+
+
+def writes_csv(method: s.Method) -> bool:
+    """Tell whether answers of a method can go as CSV."""
+    try:
+        _, kinds = _answer_columns(method.returns)
+    except InvalidAnswer:
+        return False
+    return all(field_reader(kind) for kind in kinds)
 
 
 def decode_csv(codec: MethodCodec, raw: bytes) -> Arguments:
@@ -282,8 +300,13 @@ def _in_csv(problem: Problem, path: str, sheet: Sheet) -> Problem:
         if found:
             at = int(found[1])
             where = under(f"{path}[{at}]", name) + problem.path[found.end() :]
-            return Problem(where, f"{problem.found} (line {sheet.lines[at]})", problem.expected, problem.code)
-    return Problem(problem.path, f"{problem.found} (line 1)", problem.expected, problem.code)
+            return Problem(where, _on_line(problem.found, sheet.lines[at]), problem.expected, problem.code)
+    return Problem(problem.path, _on_line(problem.found, 1), problem.expected, problem.code)
+
+
+def _on_line(found: str, line: int) -> str:
+    where = f" (line {line})"
+    return found.followed_by(where) if isinstance(found, Found) else found + where
 
 
 def _answer_columns(kind: s.Type) -> tuple[tuple[str, ...] | None, Sequence[s.Type]]:

@@ -64,7 +64,7 @@ class SparseCodec:
         for name, places, size in (("row", row, shape[0]), ("col", col, shape[1])):
             for at in ((places < 0) | (places >= size)).nonzero()[0].tolist():
                 expected = f"a place below {size}"
-                problems.add(f"{path}.{name}[{at}]", str(int(places[at])), expected, "payload.range")
+                problems.add(f"{path}.{name}[{at}]", describe(int(places[at])), expected, "payload.range")
         if problems.count > before:
             return None
         family = "coo_array" if self.cls.endswith("array") else "coo_matrix"
@@ -78,7 +78,7 @@ class SparseCodec:
             return None
         for at, (side, wanted) in enumerate(zip(value, self.kind.shape, strict=True)):
             if wanted is None and side > max(LARGEST_SIDE, entries):
-                problems.add(f"{path}[{at}]", str(side)[:40], f"at most {LARGEST_SIDE}", "payload.shape")
+                problems.add(f"{path}[{at}]", describe(side), f"at most {LARGEST_SIDE}", "payload.shape")
                 return None
         return value[0], value[1]
 

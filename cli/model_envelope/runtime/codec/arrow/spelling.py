@@ -21,7 +21,7 @@ from model_envelope.runtime.codec.tables.storages import read_storage
 from model_envelope.runtime.codec.text import dump_json, parse_json
 from model_envelope.runtime.codec.values import moments, texts
 from model_envelope.runtime.codec.values.scalars import COMPLEX, INTEGERS, LARGEST, Refused
-from model_envelope.runtime.errors import InvalidPayload, Problems
+from model_envelope.runtime.errors import Found, InvalidPayload, Problems
 
 Spell = Callable[[Any], Any]
 
@@ -42,7 +42,8 @@ def spelled(array: Any, kind: s.Type, *, null_is_nan: bool) -> list[Any]:
         values = plain_values(array)
         return values if spell is None else [None if value is None else spell(value) for value in values]
     except (ValueError, OverflowError, InvalidPayload) as error:
-        raise Refused(f"a value that JSON cannot say ({error})") from None
+        what = "a value that JSON cannot say"
+        raise Refused(Found(f"{what} ({error})", what)) from None
 
 
 def speller(kind: s.Type, type_: Any, *, null_is_nan: bool) -> Spell | None:
@@ -319,7 +320,9 @@ def from_json(values: list[Any], kind: s.Type, storage: str | None = None) -> An
     plain = [cell.decode(value, f"[{at}]", problems) for at, value in enumerate(values)]
     if problems:
         first = problems.items[0]
-        raise Refused(f"{first.found} at {first.path}, where Arrow has {type_}")
+        kind_of = first.redacted().found
+        where = f" at {first.path}, where Arrow has {type_}"
+        raise Refused(Found(first.found + where, kind_of + where))
     return build(plain, type_, kind)
 
 

@@ -171,7 +171,7 @@ def _by_name(table: Any, path: str, problems: Problems) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, column in zip(table.schema.names, table.columns, strict=True):
         if name in found:
-            problems.add(path, f'"{name}" twice', "distinct column names", "payload.duplicate")
+            problems.add(path, f'"{name[:40]}" twice', "distinct column names", "payload.duplicate")
         found[name] = whole(column)
     return found
 
@@ -277,7 +277,7 @@ def _spelled(array: Any, kind: s.Type | None, flavor: s.Flavor, path: str, probl
     try:
         return spelled(array, kind, null_is_nan=arrays and kind.nullable)
     except Refused as refused:
-        problems.add(path, str(refused), f"a column of {_expected(kind)}", "payload.type")
+        problems.add(path, refused.args[0], f"a column of {_expected(kind)}", "payload.type")
         return None
 
 

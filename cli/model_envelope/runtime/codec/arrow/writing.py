@@ -171,7 +171,7 @@ def _built(values: Any, kind: s.Type, storage: str | None, path: str, problems: 
     try:
         return from_json(values, kind, storage)
     except Refused as refused:
-        problems.add(path, str(refused), "values that Arrow can hold", "answer.arrow")
+        problems.add(path, refused.args[0], "values that Arrow can hold", "answer.arrow")
         return None
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.base import Codec, Definitions, codec_for, describe
+from model_envelope.runtime.codec.base import Codec, Definitions, codec_for, describe, under
 from model_envelope.runtime.codec.values.scalars import expected
 from model_envelope.runtime.errors import InvalidSignature, Problems
 
@@ -205,7 +205,7 @@ class RecordCell:
             problems.add(path, describe(value), "an object", "payload.null" if value is None else "payload.type")
             return None
         for name in sorted(value.keys() - self.fields.keys()):
-            problems.add(f"{path}.{name}", "an unknown field", f"one of {', '.join(self.fields)}", "payload.unknown")
+            problems.add(under(path, name), "an unknown field", f"one of {', '.join(self.fields)}", "payload.unknown")
         found = {}
         for name, (field, cell) in self.fields.items():
             if name in value:

@@ -8,7 +8,7 @@ from typing import Any
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.arrays.leaves import NOT_A_TIME, counts_of, objects
-from model_envelope.runtime.codec.base import Codec, Definitions, codec_for, describe
+from model_envelope.runtime.codec.base import Codec, Definitions, codec_for, describe, list_names
 from model_envelope.runtime.codec.tables.cell_tables import CellSeries, CellTable, ColumnCodec, PathOf
 from model_envelope.runtime.codec.tables.cells import Cells
 from model_envelope.runtime.codec.tables.storages import Storage, read_storage, word
@@ -169,7 +169,7 @@ class NestedField:
         before = problems.count
         for at, value in enumerate(values):
             if type(value) is not dict or value.keys() != self.fields.keys():
-                told = describe(value) if type(value) is not dict else f"an object with {', '.join(value)}"
+                told = describe(value) if type(value) is not dict else f"an object with {list_names(value)}"
                 problems.add(path_of(at), told, self.expected, "payload.type")
         if problems.count > before:
             return None

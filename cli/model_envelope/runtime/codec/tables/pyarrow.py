@@ -11,7 +11,7 @@ from model_envelope.runtime.codec.base import Codec, Definitions
 from model_envelope.runtime.codec.tables.cell_tables import CellSeries, CellTable, PathOf
 from model_envelope.runtime.codec.tables.cells import Cells
 from model_envelope.runtime.codec.tables.storages import read_storage
-from model_envelope.runtime.errors import Problems
+from model_envelope.runtime.errors import Found, Problems
 
 
 class ArrowColumn:
@@ -43,7 +43,8 @@ class ArrowColumn:
         try:
             plain = plain_values(array)
         except (ValueError, OverflowError) as error:
-            problems.add(path_of(0), f"a value beyond what Python holds ({error})", self.expected, "answer.type")
+            beyond = "a value beyond what Python holds"
+            problems.add(path_of(0), Found(f"{beyond} ({error})", beyond), self.expected, "answer.type")
             return None
         return self.cells.encode(plain, path_of, problems)
 

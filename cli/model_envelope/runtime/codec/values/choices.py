@@ -106,7 +106,7 @@ class AnyCodec:
             return int(value)
         if isinstance(value, float):
             if not math.isfinite(value):
-                problems.add(path, repr(value), "a number that JSON can write", "answer.non-finite")
+                problems.add(path, describe(value), "a number that JSON can write", "answer.non-finite")
             return float(value)
         if isinstance(value, list | tuple):
             return [self.encode(item, f"{path}[{at}]", problems) for at, item in enumerate(value)]
