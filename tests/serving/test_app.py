@@ -1,8 +1,10 @@
 import hashlib
+import io
 import json
 import logging
 import re
 
+import pyarrow as pa
 import pytest
 from handmade import make_envelope
 from openapi_spec_validator import validate
@@ -10,6 +12,7 @@ from refusals import problem
 from strategies_tables import TEXT_STORAGE
 
 from model_envelope.runtime import signature as s
+from model_envelope.serving.compression import compress, encodings
 from model_envelope.serving.documents import ASSETS, DOCS_ASSETS
 from model_envelope.serving.service import Phase
 
@@ -30,6 +33,7 @@ TABLE = s.Table(
 TABLE_METHODS = {
     "predict": s.Method((s.Parameter("X", TABLE),), s.Series(s.Scalar("float64", nullable=True), "float64", "a.b"))
 }
+ARROW = "application/vnd.apache.arrow.stream"
 ROW = {"a.b": 1.5, "kind": "x", "count": 2}
 
 
@@ -86,7 +90,8 @@ def test_what_clients_send_by_default_is_read_as_json(client, media):
         ({"content-type": "text/csv"}, "request.media-type"),
         ({"content-type": "multipart/form-data; boundary=x"}, "request.media-type"),
         ({"content-type": "application/json; charset=latin-1"}, "request.charset"),
-        ({"content-type": "application/json", "content-encoding": "gzip"}, "request.encoding"),
+        ({"content-type": "application/json", "content-encoding": "br"}, "request.encoding"),
+        ({"content-type": "application/json", "content-encoding": "gzip, gzip"}, "request.encoding"),
     ],
 )
 def test_another_media_type_is_refused(client, headers, code):
@@ -116,6 +121,74 @@ def test_all_that_is_wrong_is_said_with_row_and_column(table):
     found = {(error["pointer"], error["row"], error["column"]) for error in document["errors"]}
     assert found == {("/X/1/a.b", 1, "a.b"), ("/X/2/kind", 2, "kind"), ("/X/2/count", 2, "count")}
     assert all(error["expected"] and error["found"] and error["code"] for error in document["errors"])
+
+
+def test_values_are_told_to_nobody_unless_that_is_asked_for(tmp_path, start, table):
+    rows = [{**ROW, "a.b": "hunter2hunter2", "count": 27182818284}, {**ROW, "kind": 31415926.5}]
+    refused = table.post("/predict", json={"X": rows})
+    found = {error["column"]: error["found"] for error in problem(refused, 422, "payload.invalid")["errors"]}
+    assert found == {"a.b": "a string of 14 characters", "kind": "a number"}
+    samples = {"predict": ({"X": [ROW]}, [3.0])}
+    folder = make_envelope(tmp_path / "open", TABLE_MODEL, TABLE_METHODS, samples, name="open")
+    shown = start(folder, show_values=True).post("/predict", json={"X": rows})
+    found = {error["column"]: error["found"] for error in shown.json()["errors"]}
+    assert found == {"a.b": 'the string "hunter2hunter2"', "kind": "31415926.5"}
+
+
+def test_tables_are_read_and_written_as_csv_and_as_an_arrow_stream(table):
+    rows = pa.table({"a.b": [1.5, None], "kind": ["x", "y"], "count": [2, 3]})
+    stream = io.BytesIO()
+    with pa.ipc.new_stream(stream, rows.schema) as writer:
+        writer.write_table(rows)
+    sent = {
+        "application/json": json.dumps({"X": rows.to_pylist()}).encode(),
+        "text/csv": b"a.b,kind,count\r\n1.5,x,2\r\n,y,3\r\n",
+        ARROW: stream.getvalue(),
+    }
+    for media, body in sent.items():
+        headers = {"content-type": media}
+        assert table.post("/predict", content=body, headers=headers).json() == [3.0, None]
+        csv = table.post("/predict", content=body, headers={**headers, "accept": "text/csv"})
+        assert csv.headers["content-type"] == "text/csv; charset=utf-8"
+        assert csv.text == "a.b\r\n3.0\r\n\r\n"
+        arrow = table.post(
+            "/predict", content=body, headers={**headers, "accept": "application/vnd.apache.arrow.stream"}
+        )
+        assert arrow.headers["content-type"] == "application/vnd.apache.arrow.stream"
+        assert pa.ipc.open_stream(arrow.content).read_all().to_pydict() == {"answer": [3.0, None]}
+
+
+def test_problems_are_json_whatever_was_sent_and_is_wanted(table):
+    headers = {"content-type": "text/csv", "accept": "text/csv"}
+    errors = problem(table.post("/predict", content=b"a.b,kind\r\n1,x\r\n", headers=headers), 422, "payload.invalid")
+    assert [error["column"] for error in errors["errors"]] == ["count"]
+    refused = table.post("/predict", json={"X": [ROW]}, headers={"accept": "image/png"})
+    assert "text/csv" in problem(refused, 406, "request.not-acceptable")["detail"]
+    other = problem(
+        table.post("/predict", content=b"", headers={"content-type": "image/png"}), 415, "request.media-type"
+    )
+    assert "text/csv" in other["detail"]
+
+
+@pytest.mark.parametrize("encoding", encodings())
+def test_bodies_are_unpacked_and_answers_packed(table, encoding):
+    rows = [{**ROW, "a.b": float(at)} for at in range(500)]
+    packed = compress(json.dumps({"X": rows}).encode(), encoding)
+    headers = {"content-type": "application/json", "content-encoding": encoding, "accept-encoding": encoding}
+    response = table.post("/predict", content=packed, headers=headers)
+    assert response.headers["content-encoding"] == encoding
+    assert int(response.headers["content-length"]) < 2000
+    assert response.json() == [2.0 * at for at in range(500)]
+    small = table.post("/predict", json={"X": [ROW]}, headers={"accept-encoding": encoding})
+    assert "content-encoding" not in small.headers
+
+
+@pytest.mark.parametrize("encoding", encodings())
+def test_a_body_that_unpacks_to_more_than_the_limit_is_refused(client, encoding):
+    headers = {"content-encoding": encoding}
+    problem(client.post("/later", content=compress(b" " * 1001, encoding), headers=headers), 413, "request.too-large")
+    assert client.post("/later", content=compress(b'{"x": 1}' + b" " * 992, encoding), headers=headers).json() == 2
+    problem(client.post("/later", content=b'{"x": 1}', headers=headers), 400, "request.encoding")
 
 
 def test_a_column_that_all_rows_lack_is_named_once(table):

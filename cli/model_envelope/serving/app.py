@@ -122,26 +122,16 @@ class App:
             exchange.status,
             seconds,
             route=exchange.route,
-            rows=exchange.rows,
+            rows=exchange.question.rows if exchange.question else None,
             problem_code=exchange.code,
         )
 
     async def _answer(self, name: str, exchange: _Exchange, receive: Receive) -> None:
         """Answer a request to a method of the model."""
-        service, request_id, raw = self.service, exchange.trace.request_id, b""
+        request_id, show_values = exchange.trace.request_id, self.settings.show_values
         try:
-            if not service.may_answer:
-                raise HttpProblem(503, "service.not-ready", self.documents.why_not_ready(), {"Retry-After": "1"})
-            said = self._speakers[name].speech(exchange.scope["headers"])
-            limit, timeout = self.settings.max_body, self.settings.body_timeout
-            raw = await read_body(exchange.scope, receive, said.encoding, limit=limit, timeout=timeout)
-            question = Question(service.method(name), raw, said.reads, said.writes)
-            try:
-                body = await self._ask(question)
-            finally:
-                exchange.rows = question.rows
-            await exchange.respond(body, said)
-            return
+            question, said = await self._read(name, exchange, receive)
+            body = await self._ask(question)
         except HttpProblem as error:
             response = problem_response(
                 error.status, error.code, error.detail, request_id=request_id, headers=error.headers
@@ -149,16 +139,30 @@ class App:
             exchange.code = error.code
             self.metrics.turned_away(error.code)
         except InvalidPayload as error:
-            signature = service.envelope.signature.methods[name]
-            response = payload_problem(error, signature, request_id, show_values=self.settings.show_values)
+            signature = self.service.envelope.signature.methods[name]
+            response = payload_problem(error, signature, request_id, show_values=show_values)
             self.metrics.refused(error.problems, name)
             exchange.code = error.code
         except EnvelopeError as error:
-            failure(exchange.trace, error, body=raw, names=self._names[name], show_values=self.settings.show_values)
+            raw = exchange.question.raw if exchange.question else b""
+            failure(exchange.trace, error, body=raw, names=self._names[name], show_values=show_values)
             response = server_problem(error, request_id)
             self.metrics.failed(name, error.code)
             exchange.code = error.code
+        else:
+            await exchange.respond(body, said)
+            return
         await response(exchange.scope, receive, exchange.send)
+
+    async def _read(self, name: str, exchange: _Exchange, receive: Receive) -> tuple[Question, Speech]:
+        """Take in what a request to the model asks; raises :class:`HttpProblem` for one that cannot be answered."""
+        if not self.service.may_answer:
+            raise HttpProblem(503, "service.not-ready", self.documents.why_not_ready(), {"Retry-After": "1"})
+        said = self._speakers[name].speech(exchange.scope["headers"])
+        limit, timeout = self.settings.max_body, self.settings.body_timeout
+        raw = await read_body(exchange.scope, receive, said.encoding, limit=limit, timeout=timeout)
+        exchange.question = question = Question(self.service.method(name), raw, said.reads, said.writes)
+        return question, said
 
     def _rehearse(self) -> None:
         samples = self.service.envelope.samples
@@ -176,7 +180,7 @@ class App:
 class _Exchange:
     """One request and its response, as far as they are observed: who asked, what was answered, and when it began."""
 
-    __slots__ = ("_send", "began", "code", "route", "rows", "scope", "status", "trace")
+    __slots__ = ("_send", "began", "code", "question", "route", "scope", "status", "trace")
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.began = time.perf_counter()
@@ -184,7 +188,7 @@ class _Exchange:
         self.trace: Trace = trace_of(scope["headers"])
         self.route = ""
         self.status = 0
-        self.rows: int | None = None
+        self.question: Question | None = None
         self.code: str | None = None
         self._send = send
 

@@ -50,7 +50,7 @@ class Documents:
             "/docs/{name}": self.docs_asset,
             "/openapi.json": _fixed(dump_json(openapi_document(service.envelope))),
             "/signature": _fixed(dump_json(signature)),
-            "/envelope": _fixed(dump_json(about(service.envelope))),
+            "/envelope": self.envelope,
         }
 
     def app(self) -> Starlette:
@@ -105,6 +105,10 @@ class Documents:
         accept = request.headers.get("accept", "")
         body, content_type = await asyncio.to_thread(self.metrics.exposition, accept)
         return Response(body, headers={"content-type": content_type})
+
+    async def envelope(self, _: Request) -> Response:
+        """Say which envelope answers, and what runs it."""
+        return _json(await asyncio.to_thread(about, self.service.envelope))
 
     async def docs(self, _: Request) -> Response:
         """Give the page of Swagger UI, which loads nothing from elsewhere."""

@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -16,4 +17,4 @@ class Settings:
     workers: int = 1
     grace: float = 25.0
     drain_delay: float = 0.0
-    log_format: str = "json"
+    log_format: Literal["json", "text"] = "json"

@@ -1,10 +1,10 @@
 """Which requests are answered next, and which of them by one call of the model.
 
-Requests to the model wait as questions on the event loop. A *turn* is what the model's thread gets at once: questions to
-one method, the oldest first. Only one turn is under way, and the next one is taken when the event loop has nothing left to read: whoever holds
-the interpreter's lock for a call of the model keeps the loop from reading, so what is there already should come along.
-A lone client never waits for company. Where the last turn answered many, their clients are likely to ask again, and a
-turn waits a little for them: a part of the time that a call takes.
+Requests to the model wait as questions on the event loop. A *turn* is what the model's thread gets at once: questions
+to one method, the oldest first. Only one turn is under way, and the next one is taken when the event loop has nothing
+left to read: whoever holds the interpreter's lock for a call of the model keeps the loop from reading, so what is there
+already should come along. A lone client never waits for company. Where the last turn answered many, their clients are
+likely to ask again, and a turn waits a little for them: a part of the time that a turn takes.
 """
 
 from __future__ import annotations
