@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from model_envelope.dependencies import rooms
-from model_envelope.dependencies.interpreter import describe
+from model_envelope.foundation.interpreter import describe
 from model_envelope.dependencies.rooms import clean_room
 from model_envelope.foundation import process
 from model_envelope.foundation.directories import cache_dir

@@ -22,7 +22,6 @@ from pathlib import Path
 
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
-from model_envelope.dependencies.interpreter import Interpreter, describe
 from model_envelope.dependencies.programs import find_uv, has_module
 from model_envelope.dependencies.room_cache import (
     INVENTORY,
@@ -39,6 +38,7 @@ from model_envelope.dependencies.room_cache import (
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing
 from model_envelope.foundation.files import exclusive, json_bytes, remove_tree, write_atomic
+from model_envelope.foundation.interpreter import Interpreter, describe
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 

@@ -16,10 +16,10 @@ from model_envelope.dependencies.advisories import Advisories, Vulnerability, re
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.index_pages import Pages, ask_indexes
 from model_envelope.dependencies.installed import Installed
-from model_envelope.dependencies.interpreter import find_series
 from model_envelope.dependencies.pip_audit import NAME, ask_pip_audit
 from model_envelope.dependencies.rooms import clean_room, has_room, installed_in
 from model_envelope.foundation.errors import Answered, InvalidInput, ToolFailed, ToolMissing
+from model_envelope.foundation.interpreter import find_series
 from model_envelope.foundation.lockfile import Lock, unhashed_lines
 from model_envelope.foundation.progress import Done, Report, Started, silent
 from model_envelope.runtime.errors import EnvelopeError, Problem

@@ -12,11 +12,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from model_envelope.dependencies.file_names import with_file_names
-from model_envelope.dependencies.interpreter import describe
 from model_envelope.dependencies.resolvers import LockRequest, Resolver
 from model_envelope.dependencies.wheels import unfit_tags
 from model_envelope.foundation import pylock
 from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing
+from model_envelope.foundation.interpreter import describe
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Note, Report
