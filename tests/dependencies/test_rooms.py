@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from model_envelope.dependencies import rooms
-from model_envelope.foundation.interpreter import describe
 from model_envelope.dependencies.rooms import clean_room
 from model_envelope.foundation import process
 from model_envelope.foundation.directories import cache_dir
 from model_envelope.foundation.errors import ToolFailed, ToolMissing
+from model_envelope.foundation.interpreter import describe
 from model_envelope.foundation.lockfile import Lock, Pin
 from model_envelope.foundation.progress import Done, Note, Started
 
