@@ -55,6 +55,8 @@ class Pinning:
     def of(cls, interpreter: Path, aim: Aim, resolver: str, prove: bool, minimal: bool, network: bool) -> Pinning:
         """Look whether it can be done, before anything takes time. Raises what ``conda.plan`` and ``choose`` do."""
         if resolver != conda.NAME:
+            if resolver != "auto":
+                choose(resolver)
             return cls(Goal.of(aim, interpreter), resolver, None, prove, minimal, network)
         if aim.python or minimal:
             option = "--python-version" if aim.python else "--minimal"
