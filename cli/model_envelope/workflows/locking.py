@@ -23,6 +23,7 @@ from model_envelope.foundation.progress import Note, Report
 from model_envelope.runtime.errors import Problem
 from model_envelope.runtime.reading import Description
 from model_envelope.store.draft import Draft
+from model_envelope.targets.merging import refuse_versions
 from model_envelope.targets.target import Target
 from model_envelope.workflows.wheels import leave_behind, wheels_in
 
@@ -133,6 +134,7 @@ def solve(resolver: Resolver, request: LockRequest, goal: Goal, target: Target |
         )
         found = resolver.lock(asked)
         if target is not None:
+            refuse_versions(target, goal.python, found.versions())
             beside = "".join(f"{line}\n" for line in target.requirements).encode()
             found = resolver.lock(replace(asked, constraints=found.versions(), beside=beside))
         locks[platform] = found
