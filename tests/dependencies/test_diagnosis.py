@@ -23,7 +23,9 @@ MACHINE = HERE.tag.rpartition("-")[2]
 
 UV, PIP_TOOLS = choose("uv"), choose("pip-tools")
 
-every_resolver = pytest.mark.parametrize("resolver", [UV, PIP_TOOLS], ids=lambda resolver: resolver.name)
+every_resolver = pytest.mark.parametrize(
+    "resolver", [UV, pytest.param(PIP_TOOLS, marks=pytest.mark.slow)], ids=lambda resolver: resolver.name
+)
 
 
 @pytest.fixture(autouse=True)
@@ -207,7 +209,7 @@ def test_a_file_has_another_hash_than_the_index_lists(simple_index, monkeypatch,
         clean_room(lock, python=Path(sys.executable), index=index.index)
 
 
-@pytest.mark.parametrize("installer", ["uv", "pip"])
+@pytest.mark.parametrize("installer", ["uv", pytest.param("pip", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("trouble", "said", "way_out"),
     [

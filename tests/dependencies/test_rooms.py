@@ -24,7 +24,7 @@ from model_envelope.foundation.progress import Done, Note, Started
 PYTHON = Path(sys.executable)
 
 
-@pytest.fixture(params=["uv", "pip"])
+@pytest.fixture(params=["uv", pytest.param("pip", marks=pytest.mark.slow)])
 def installer(request, monkeypatch, tmp_path):
     monkeypatch.setenv("ENVELOPE_CACHE_DIR", str(tmp_path / "cache"))
     if request.param == "pip":
