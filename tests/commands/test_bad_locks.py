@@ -131,6 +131,7 @@ def asking(simple_index, tmp_path, monkeypatch):
     return index
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trouble", "code", "said"),
     [
