@@ -17,12 +17,16 @@ import pyarrow as pa
 from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import MethodCodec, dump_json
+from model_envelope.runtime.codec.answers import encode_answer, split_answer
 from model_envelope.runtime.codec.arrow.streams import decode_arrow, encode_arrow_arguments
-from model_envelope.runtime.codec.requests import decode_request
+from model_envelope.runtime.codec.requests import decode_request, merge_requests
 from model_envelope.runtime.codec.text import fast_parser
 
 ROWS = 1000
+TOGETHER = 32
 BUDGETS = {ROWS: 0.5, 1: 1.2}
+ENCODING = {ROWS: 1.2}
+"""What encoding may take, as a multiple of ``to_json`` of pandas."""
 
 
 def main() -> None:
@@ -30,6 +34,7 @@ def main() -> None:
     frame = mixed(ROWS)
     table = type_of(frame)
     codec = MethodCodec(s.Method((s.Parameter("x", table),), table), {})
+    series = MethodCodec(s.Method((), type_of(frame["height"])), {})
     parser = "msgspec" if fast_parser() else "standard library"
     print(f"{f'JSON read by the {parser}':42}{'pandas':>9}{'codec':>9}{'ratio':>8}{'budget':>8}")
     for rows, budget in BUDGETS.items():
@@ -41,15 +46,34 @@ def main() -> None:
         head = frame.head(rows)
         bare, ours = medians(
             lambda head=head: head.to_json(orient="records", date_format="iso").encode(),
-            lambda head=head: dump_json(codec.encode(head)),
+            lambda head=head: encode_answer(codec, head),
         )
-        tell(f"encoding {rows} x {len(frame.columns)}, against to_json", bare, ours, None)
+        tell(f"encoding {rows} x {len(frame.columns)}, against to_json", bare, ours, ENCODING.get(rows))
+        numbers = head["height"]
+        bare, ours = medians(
+            lambda numbers=numbers: numbers.to_json(orient="values").encode(),
+            lambda numbers=numbers: encode_answer(series, numbers),
+        )
+        tell(f"encoding a series of {rows}, against to_json", bare, ours, ENCODING.get(rows))
         stream = encode_arrow_arguments(codec, {"x": head})
         table, ours = medians(
             lambda stream=stream: pa.ipc.open_stream(stream).read_all().to_pandas(),
             lambda stream=stream: decode_arrow(codec, stream),
         )
         tell(f"decoding {rows} x {len(frame.columns)} from Arrow, against to_pandas", table, ours, None)
+    together(codec, frame)
+
+
+def together(codec: MethodCodec, frame: pd.DataFrame) -> None:
+    """Print what requests of one row cost that are read and answered together, against one of them alone."""
+    rows = [frame.iloc[at : at + 1].reset_index(drop=True) for at in range(TOGETHER)]
+    bodies = [dump_json(codec.encode_arguments({"x": row})) for row in rows]
+    alone, ours = medians(lambda: decode_request(codec, bodies[0]), lambda: merge_requests(codec, bodies))
+    tell(f"decoding {TOGETHER} requests of a row, against one", alone, ours, None)
+    answers = frame["height"].head(TOGETHER)
+    labels = MethodCodec(s.Method((), type_of(answers)), {})
+    alone, ours = medians(lambda: encode_answer(labels, answers), lambda: split_answer(labels, answers, [1] * TOGETHER))
+    tell(f"splitting an answer in {TOGETHER}, against whole", alone, ours, None)
 
 
 def mixed(rows: int) -> pd.DataFrame:

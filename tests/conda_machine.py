@@ -4,6 +4,8 @@ What the environment holds: `gadget`, whose conda package is called `py-gadget`,
 `widget-core`; `tacked` came by pip. The model needs all three.
 """
 
+import hashlib
+import http.server
 import io
 import json
 import os
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,8 @@ import pytest
 from conda_channels import BASE, CondaChannel
 
 from model_envelope.dependencies.programs import CONDAS
+from model_envelope.foundation.conda_lock import CondaLock
+from model_envelope.workflows.pack import Aim, Label, SampleFile, pack
 
 STAND_IN = Path(__file__).with_name("conda_stand_in.py")
 GADGET = """
@@ -57,11 +62,14 @@ class CondaMachine:
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -W error "{STAND_IN}" "$@"\n')
         program.chmod(0o755)
 
-    def model(self, folder: Path) -> Path:
-        """Dump a model of the environment, with its samples beside it."""
+    def model(self, folder: Path, source: str | None = None) -> Path:
+        """Dump a model of the environment, with its samples beside it; `source` is that of a module of its own."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "samples.json").write_text(json.dumps({"values": [1.0, 2.5]}))
-        text = "import gadget, pickle; pickle.dump(gadget.Gadget(), open('model.pkl', 'wb'))"
+        if source is not None:
+            (folder / "own_gadget.py").write_text(textwrap.dedent(source))
+        name = "gadget" if source is None else "own_gadget"
+        text = f"import {name}, pickle; pickle.dump({name}.Gadget(), open('model.pkl', 'wb'))"
         subprocess.run([self.python, "-c", text], cwd=folder, check=True)
         return folder / "model.pkl"
 
@@ -83,11 +91,12 @@ def fill(channel: CondaChannel, *, tacked: bool) -> None:
     channel.index()
 
 
-def wheel(folder: Path, name: str, version: str, text: str) -> Path:
+def wheel(folder: Path, name: str, version: str, text: str, requires: Sequence[str] = ()) -> Path:
     info = f"{name}-{version}.dist-info"
     files = {
         f"{name}.py": text,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        + "".join(f"Requires-Dist: {line}\n" for line in requires),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     files[f"{info}/RECORD"] = "".join(f"{place},,\n" for place in [*files, f"{info}/RECORD"])
@@ -98,6 +107,14 @@ def wheel(folder: Path, name: str, version: str, text: str) -> Path:
     path = folder / f"{name}-{version}-py3-none-any.whl"
     path.write_bytes(raw.getvalue())
     return path
+
+
+def list_wheels(folder: Path) -> None:
+    """Write the page of an index for the wheels in a folder."""
+    paths = sorted(folder.glob("*.whl"))
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    links = [f'<a href="{name}#sha256={digest}">{name}</a>' for name, digest in digests.items()]
+    (folder / "index.html").write_text("\n".join(links))
 
 
 def make(folder: Path, *, base: Path = BASE, tacked: bool = True) -> CondaMachine:
@@ -130,3 +147,22 @@ def enter(machine: CondaMachine, patch: pytest.MonkeyPatch, home: Path) -> None:
     patch.setenv("HOME", str(home))
     for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "CONDA_EXE", "MAMBA_EXE", "CONDARC", "CONDA_CHANNELS"):
         patch.delenv(name, raising=False)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+        """Say nothing."""
+
+
+def packed(machine, folder, *, source=None, **options):
+    """Pack the model of the machine, or another one, with a conda lock unless something else is asked for."""
+    model = machine.model(folder / "model", source)
+    samples = SampleFile(model.with_name("samples.json"), "samples.json")
+    given = {"resolver": "conda-lock", "label": Label("gadget"), "python": str(machine.python)}
+    aim = Aim.read(options.pop("platforms", ()))
+    return pack(model, samples=samples, into=folder / "out", aim=aim, **{**given, **options})
+
+
+def read(path):
+    """Read the conda lock of an envelope."""
+    return CondaLock.parse((path / "env" / "conda-lock.yml").read_bytes())

@@ -267,7 +267,7 @@ def test_an_index_that_refuses_is_told_without_its_password(cli, locked, index, 
     ran = cli("audit", locked())
     assert ran.code == 4
     assert "yanked          none found in 2 packages (index); could not ask about 1: " in ran.out
-    assert "it answers 403" in ran.out
+    assert ": 403 Forbidden" in ran.out
     assert "secret" not in ran.out + ran.err
 
 

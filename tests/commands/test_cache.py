@@ -69,7 +69,19 @@ def test_json(cli, tmp_path):
     assert result["folder"] == str(tmp_path / "cache" / "rooms")
     (room,) = result["rooms"]
     assert room.keys() == {
-        *("name", "folder", "size", "made", "last_used", "python", "packages", "belongs_to", "finished", "in_use"),
+        *(
+            "name",
+            "kind",
+            "folder",
+            "size",
+            "made",
+            "last_used",
+            "python",
+            "packages",
+            "belongs_to",
+            "finished",
+            "in_use",
+        ),
     }
     assert room["belongs_to"] == ["model-one"]
 

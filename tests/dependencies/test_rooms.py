@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from model_envelope.dependencies import rooms
+from model_envelope.dependencies import kept_rooms, room_cache, rooms
 from model_envelope.dependencies.interpreter import describe
 from model_envelope.dependencies.rooms import clean_room
 from model_envelope.foundation import process
@@ -112,9 +112,9 @@ def test_what_a_killed_process_left_is_made_anew(installer, lock, wheelhouse, le
     room = clean_room(lock, python=PYTHON, index=wheelhouse.index)
     (room.folder / "environment" / "rubbish").write_text("of the first try")
     if left == "no marker":
-        (room.folder.parent / rooms.MARKER).unlink()
+        (room.folder.parent / room_cache.MARKER).unlink()
     elif left == "half a marker":
-        (room.folder.parent / rooms.MARKER).write_text('{"layout": ')
+        (room.folder.parent / room_cache.MARKER).write_text('{"layout": ')
     else:
         room.python.unlink()
     again = clean_room(lock, python=PYTHON, index=wheelhouse.index)
@@ -168,7 +168,7 @@ def test_an_interrupt_leaves_nothing(installer, lock, wheelhouse, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rooms, "write_atomic", interrupted)
+    monkeypatch.setattr(kept_rooms, "write_atomic", interrupted)
     with pytest.raises(KeyboardInterrupt):
         clean_room(lock, python=PYTHON, index=wheelhouse.index)
     assert rooms_made() == []
@@ -240,14 +240,14 @@ def test_bytecode_that_python_writes_is_no_change(installer, lock, wheelhouse):
 
 def test_a_file_that_changed_unnoticed_is_found_by_its_hash(installer, lock, wheelhouse):
     room = clean_room(lock, python=PYTHON, index=wheelhouse.index)
-    assert rooms.spoilt(room) == ()
+    assert kept_rooms.spoilt(room) == ()
     (module,) = room.folder.glob("environment/lib/*/site-packages/first.py")
     before = module.stat()
     module.write_text("VERSION = '9.9'\n")
     os.utime(module, ns=(before.st_atime_ns, before.st_mtime_ns))
     cached = clean_room(lock, python=PYTHON, index=wheelhouse.index)
     assert cached.cached
-    assert rooms.spoilt(cached) == ("first.py",)
+    assert kept_rooms.spoilt(cached) == ("first.py",)
     again = clean_room(lock, python=PYTHON, index=wheelhouse.index)
     assert not again.cached
     assert ask(again, "import first; print(first.VERSION)") == "1.0"
@@ -266,7 +266,7 @@ def test_a_full_disk_is_told_with_the_way_out(installer, lock, wheelhouse, monke
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(rooms, "write_atomic", full)
+    monkeypatch.setattr(kept_rooms, "write_atomic", full)
     with pytest.raises(ToolFailed, match="no space left") as caught:
         clean_room(lock, python=PYTHON, index=wheelhouse.index)
     assert caught.value.code == "room.no-space"

@@ -1,20 +1,17 @@
-import asyncio
 import hashlib
 import json
 import logging
 import re
-import threading
-from pathlib import Path
 
-import httpx
 import pytest
 from handmade import make_envelope
 from openapi_spec_validator import validate
+from refusals import problem
 from strategies_tables import TEXT_STORAGE
 
 from model_envelope.runtime import signature as s
-from model_envelope.serving.app import ASSETS, DOCS_ASSETS, Settings, create_app
-from model_envelope.serving.service import Phase, Service
+from model_envelope.serving.documents import ASSETS, DOCS_ASSETS
+from model_envelope.serving.service import Phase
 
 TABLE_MODEL = """
 class Model:
@@ -36,58 +33,6 @@ TABLE_METHODS = {
 ROW = {"a.b": 1.5, "kind": "x", "count": 2}
 
 
-class Client:
-    """Asks an app without a network, on an event loop in a thread of its own, as a server runs it."""
-
-    def __init__(self, service: Service, *, start: bool = True, **settings) -> None:
-        self.service = service
-        self.app = create_app(service, Settings(**settings))
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever)
-        self.thread.start()
-        self.lifespan = self.app.router.lifespan_context(self.app)
-        if start:
-            self.run(self.lifespan.__aenter__())
-            service.worker.submit(lambda: None).result(10)  # the start comes before it in the model's thread
-
-    def run(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
-
-    def request(self, verb: str, path: str, **options) -> httpx.Response:
-        async def ask() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-                return await client.request(verb, path, **options)
-
-        return self.run(ask())
-
-    def get(self, path: str, **options) -> httpx.Response:
-        return self.request("GET", path, **options)
-
-    def post(self, path: str, **options) -> httpx.Response:
-        return self.request("POST", path, **options)
-
-    def close(self) -> None:
-        self.service.worker.stop()
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
-        self.loop.close()
-
-
-@pytest.fixture
-def start():
-    """A function that starts a service and gives its client."""
-    clients = []
-
-    def make(folder: Path, extra_columns="refuse", **options) -> Client:
-        clients.append(Client(Service.open(folder, extra_columns=extra_columns), **options))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client.close()
-
-
 @pytest.fixture
 def client(scorer, start):
     return start(scorer, max_body=1000)
@@ -96,16 +41,6 @@ def client(scorer, start):
 @pytest.fixture
 def table(tmp_path, start):
     return start(make_envelope(tmp_path, TABLE_MODEL, TABLE_METHODS, {"predict": ({"X": [ROW]}, [3.0])}, name="table"))
-
-
-def problem(response, status: int, code: str) -> dict:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    document = response.json()
-    assert document["status"] == status
-    assert document["code"] == code
-    assert document["request_id"] == response.headers["x-request-id"]
-    return document
 
 
 def test_each_method_answers_its_sample_with_the_bare_value(client, scorer):

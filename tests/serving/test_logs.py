@@ -287,7 +287,6 @@ def test_values_are_shown_where_that_is_asked_for(configured):
     ("said", "told"),
     [
         ("ValueError: m\u00fcnchen", "ValueError: ***"),
-        ("ValueError: 0.12345678 and 1e5 and 100000", "ValueError: *** and *** and ***"),
         ("ValueError: 7 and 8", "ValueError: *** and 8"),
         (
             "TypeError: 'NoneType' object has no attribute 'split'",

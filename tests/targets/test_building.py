@@ -1,13 +1,15 @@
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from model_envelope.dependencies.conda.channels import Channels
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.targets.building import build_failed
 from model_envelope.targets.engine import buildkit_client, docker_programs, split_name
-from model_envelope.workflows.build import apt_conf, network
+from model_envelope.workflows.build import apt_conf, mamba_authentication, network
 
 
 @pytest.mark.parametrize(
@@ -79,6 +81,31 @@ def test_the_builds_pip_conf_leaves_out_what_only_this_machine_has():
         "trusted-host = index.example.com\n\n"
     )
     assert network(IndexSettings(find_links=("/srv/wheels",))).pip_conf == b""
+
+
+def test_mamba_gets_the_credentials_of_channels_that_conda_has_on_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    channels = Channels(
+        (
+            "https://conda.anaconda.org/conda-forge",
+            "https://me:pass%20word@repo.example.com:8443/team",
+            "https://conda.anaconda.org/t/tk-1-2/private",
+            "https://me:old@repo.example.com/noted",
+        )
+    )
+    assert mamba_authentication(Channels()) is None
+    noted = {"repo.example.com/noted": {"type": "CondaToken", "token": "tk-3-4"}}
+    folder = tmp_path / ".mamba" / "auth"
+    folder.mkdir(parents=True)
+    (folder / "authentication.json").write_text(json.dumps(noted))
+    # The form is that of `micromamba login`, whose own word counts more.
+    assert json.loads(mamba_authentication(channels)) == {
+        "repo.example.com:8443/team": {"type": "BasicHTTPAuthentication", "user": "me", "password": "cGFzcyB3b3Jk"},
+        "conda.anaconda.org/private": {"type": "CondaToken", "token": "tk-1-2"},
+        **noted,
+    }
+    (folder / "authentication.json").write_text("{")
+    assert mamba_authentication(channels) == b"{"
 
 
 def program(folder: Path, script: str) -> Path:

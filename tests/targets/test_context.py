@@ -116,6 +116,25 @@ CONDA = CondaLock(
 )
 
 
+def test_what_mamba_notes_of_credentials_is_taken_out_of_the_image(for_conda, tmp_path):
+    text = (render(for_conda, tmp_path / "out").path / "Dockerfile").read_text()
+    code = next(line for line in text.splitlines() if "conda-meta" in line and "python -I -S -c" in line)
+    records = tmp_path / "conda-meta"
+    records.mkdir()
+    (records / "one-1.0-0.json").write_text(
+        '{"channel": "https://me:hunter2@repo.example.com/team", "url": "https://me:hunter2@repo.example.com/team/a.conda"'
+        ', "home": "https://a.b/c", "files": ["share/t/x/y", "a@b"]}'
+    )
+    (records / "two-1.0-0.json").write_text('{"url": "https://conda.anaconda.org/t/tk-1-2/team/noarch/b.conda"}')
+    script = code.strip().replace("/opt/venv/bin/python", sys.executable).replace("/opt/venv/conda-meta", str(records))
+    subprocess.run(["sh", "-c", script], check=True)
+    assert (records / "one-1.0-0.json").read_text() == (
+        '{"channel": "https://repo.example.com/team", "url": "https://repo.example.com/team/a.conda"'
+        ', "home": "https://a.b/c", "files": ["share/t/x/y", "a@b"]}'
+    )
+    assert (records / "two-1.0-0.json").read_text() == '{"url": "https://conda.anaconda.org/team/noarch/b.conda"}'
+
+
 def test_the_dockerfile_of_a_conda_lock(for_conda, tmp_path, golden):
     context = render(for_conda, tmp_path / "out", base_image="debian:stable-slim", micromamba_image="mamba/mamba:2")
     text = (context.path / "Dockerfile").read_text()

@@ -6,7 +6,6 @@ The channel is made here, and conda is stood in for by py-rattler (see ``conda_s
 import base64
 import copy
 import functools
-import hashlib
 import http.server
 import json
 import threading
@@ -14,7 +13,7 @@ import urllib.request
 
 import pytest
 import yaml
-from conda_machine import enter, make, wheel
+from conda_machine import Quiet, packed, read
 
 from model_envelope.foundation.conda_lock import CondaLock
 from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing, Unsolvable
@@ -27,63 +26,12 @@ from model_envelope.targets.target import find_target
 from model_envelope.workflows.dependencies import dependencies
 from model_envelope.workflows.diff import diff
 from model_envelope.workflows.lock import lock
-from model_envelope.workflows.pack import Aim, Asked, Label, SampleFile, pack
+from model_envelope.workflows.pack import Asked
 from model_envelope.workflows.provenance import read_provenance
 from model_envelope.workflows.serve import serve
 from model_envelope.workflows.verify import verify
 
 pytestmark = pytest.mark.slow
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *words):
-        """Say nothing."""
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory):
-    machine = make(tmp_path_factory.mktemp("conda"))
-    machine.call("micromamba")
-    return machine
-
-
-@pytest.fixture(scope="module")
-def index(machine):
-    """An index that has what pip installed there."""
-    folder = machine.wheels / "simple" / "tacked"
-    folder.mkdir(parents=True)
-    path = wheel(folder, "tacked", "0.5", "OFFSET = 0.25\n")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    (folder / "index.html").write_text(f'<a href="{path.name}#sha256={digest}">{path.name}</a>')
-    handler = functools.partial(Quiet, directory=str(machine.wheels))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/simple"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def here(machine, index, tmp_path, monkeypatch):
-    enter(machine, monkeypatch, tmp_path)
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_FIND_LINKS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIP_INDEX_URL", index)
-    return machine
-
-
-def packed(machine, folder, **options):
-    model = machine.model(folder / "model")
-    samples = SampleFile(model.with_name("samples.json"), "samples.json")
-    given = {"resolver": "conda-lock", "label": Label("gadget"), "python": str(machine.python)}
-    aim = Aim.read(options.pop("platforms", ()))
-    return pack(model, samples=samples, into=folder / "out", aim=aim, **{**given, **options})
-
-
-def read(path):
-    return CondaLock.parse((path / "env" / "conda-lock.yml").read_bytes())
 
 
 def packages(found, platform):
@@ -258,8 +206,8 @@ def test_an_index_that_cannot_be_reached_is_told_apart_from_the_channel(here, tm
     fails(here, tmp_path, ToolFailed, "lock.index-unreachable")
 
 
-def test_what_pip_installed_and_the_index_has_no_more_is_named(here, index, tmp_path, monkeypatch):
-    monkeypatch.setenv("PIP_INDEX_URL", index.removesuffix("/simple") + "/empty")
+def test_what_pip_installed_and_the_index_has_no_more_is_named(here, conda_index, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", conda_index.removesuffix("/simple") + "/empty")
     assert "tacked" in fails(here, tmp_path, Unsolvable, "lock.package-gone").message
 
 
@@ -277,7 +225,7 @@ def test_a_package_that_is_another_than_the_locked_one_makes_no_room(here, chang
         path.write_bytes(content)
     assert caught.value.code == "room.install"
     assert "does not have the hash" in caught.value.message
-    assert not list((tmp_path / "cache" / "conda-rooms").glob("*/environment"))
+    assert not list((tmp_path / "cache" / "rooms").glob("*/"))
 
 
 def test_a_lock_that_answers_otherwise_seals_nothing(here, tmp_path, monkeypatch):
@@ -298,11 +246,11 @@ class Stop(Exception):
 
 @pytest.mark.network
 def test_it_is_served_in_an_environment_made_from_its_lock_and_the_pins_of_the_service(
-    here, index, tmp_path, monkeypatch
+    here, conda_index, tmp_path, monkeypatch
 ):
     result = packed(here, tmp_path)
     monkeypatch.delenv("PIP_INDEX_URL")
-    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", index)
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", conda_index)
     seen = []
 
     def ready(served):

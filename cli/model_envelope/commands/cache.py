@@ -38,6 +38,7 @@ def _text(result: workflow.CacheResult) -> Iterator[Line]:
     now = time.time()
     for room in result.rooms:
         what = f"{room.packages} packages, {room.python}" if room.finished else "unfinished: its process was ended"
+        what += " (conda)" if room.kind == "conda" else ""
         whose = ", ".join(room.belongs_to)
         used = "in use" if room.in_use else f"used {_age(now - room.last_used)} ago"
         yield f"{room.name[:12]}  {human_size(room.size):>9}  {used:<18}  {what}" + (f"  {whose}" if whose else "")

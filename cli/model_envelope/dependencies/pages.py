@@ -1,7 +1,8 @@
 """What an index lists of a distribution, or how it does not answer: asked with pip's settings of this machine.
 
-Resolvers tell neither the names of the files that they lock nor, most often, why an index did not help. Both forms of
-the simple repository API are read (https://packaging.python.org/en/latest/specifications/simple-repository-api/).
+Resolvers tell neither the names of the files that they lock nor, most often, why an index did not help, nor what was
+yanked (PEP 592). Both forms of the simple repository API are read
+(https://packaging.python.org/en/latest/specifications/simple-repository-api/).
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from model_envelope.dependencies.index import IndexSettings
+from model_envelope.foundation.files import human_size
 
 TIMEOUT = 15.0
 """Seconds that an index has to answer where pip's configuration says nothing else."""
@@ -32,8 +35,9 @@ _AT_ONCE = 8
 _LARGEST = 64 * 1024 * 1024
 _ACCEPTED = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 
+# A link with all its attributes, and one of these: those that are not asked for may hold anything.
 _LINK = re.compile(r"""<a\s(?:[^>"']|"[^"]*"|'[^']*')*>""", re.IGNORECASE)
-_GIVEN = re.compile(r"""(href|data-requires-python)\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
+_GIVEN = re.compile(r"""([\w:-]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
 
 
 class State(Enum):
@@ -50,11 +54,20 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class File:
-    """A file that is listed: its name, its hash as a lock writes it or nothing, and the Pythons that it is for."""
+    """A file that is listed: its name, its hashes as a lock writes them, and the Pythons that it is for.
+
+    ``yanked`` is the reason given for that, which may be empty; None where it is not.
+    """
 
     name: str
-    hash: str = ""
+    hashes: frozenset[str] = frozenset()
     requires_python: str = ""
+    yanked: str | None = None
+
+    @property
+    def hash(self) -> str:
+        """Its SHA-256, as a lock writes it, or nothing."""
+        return next((value for value in self.hashes if value.startswith("sha256:")), "")
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,10 @@ def _fetch(index: IndexSettings, url: str) -> Page:
             return _read(path.read_bytes(), "text/html", url)
         opener = _opener(index, urlsplit(url).hostname or "")
         with opener.open(_request(url), timeout=float(index.timeout or TIMEOUT)) as answer:
-            return _read(answer.read(_LARGEST), answer.headers.get_content_type(), answer.url)
+            content = answer.read(_LARGEST + 1)
+            if len(content) > _LARGEST:
+                return Page(url, State.BROKEN, said=f"the page is larger than {human_size(_LARGEST)}")
+            return _read(content, answer.headers.get_content_type(), answer.url)
     except FileNotFoundError:
         return Page(url, State.MISSING)
     except urllib.error.HTTPError as error:
@@ -100,7 +116,7 @@ def _fetch(index: IndexSettings, url: str) -> Page:
         return Page(url, State.SLOW, said=str(error))
     except OSError as error:
         return Page(url, _of_words(str(error)), said=str(error))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, HTTPException) as error:
         return Page(url, State.BROKEN, said=f"{type(error).__name__}: {error}")
 
 
@@ -119,7 +135,12 @@ def _of_words(said: str) -> State:
 def _read(content: bytes, kind: str, url: str) -> Page:
     if kind.endswith("json"):
         files = tuple(
-            File(item["filename"], _sha256(item.get("hashes") or {}), item.get("requires-python") or "")
+            File(
+                item["filename"],
+                frozenset(f"{name}:{value.lower()}" for name, value in (item.get("hashes") or {}).items()),
+                item.get("requires-python") or "",
+                _yanked(item.get("yanked")),
+            )
             for item in json.loads(content)["files"]
         )
     else:
@@ -127,20 +148,21 @@ def _read(content: bytes, kind: str, url: str) -> Page:
     return Page(url, State.LISTED, files)
 
 
-def _sha256(hashes: Any) -> str:
-    return f"sha256:{hashes['sha256'].lower()}" if "sha256" in hashes else ""
+def _yanked(said: Any) -> str | None:
+    return None if said is None or said is False else said if isinstance(said, str) else ""
 
 
 def _links(text: str) -> Iterator[File]:
     """Read the links of a page; a parser of HTML takes ten times as long for the thousands that some have."""
     for link in _LINK.finditer(text):
-        given = {name.lower(): html.unescape(double or single) for name, double, single in _GIVEN.findall(link[0])}
+        found = _GIVEN.findall(link[0], 2)
+        given = {name.lower(): html.unescape(double or single or bare) for name, double, single, bare in found}
         path, _, fragment = given.get("href", "").partition("#")
         name = unquote(path.partition("?")[0].rpartition("/")[2])
-        digest = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", fragment)
-        value = f"sha256:{digest[1].lower()}" if digest else ""
+        digest = re.fullmatch(r"(\w+)=([0-9a-fA-F]{32,128})", fragment)
+        hashes = frozenset({f"{digest[1]}:{digest[2]}".lower()} if digest else ())
         if name:
-            yield File(name, value, given.get("data-requires-python", ""))
+            yield File(name, hashes, given.get("data-requires-python", ""), given.get("data-yanked"))
 
 
 def _request(url: str) -> urllib.request.Request:

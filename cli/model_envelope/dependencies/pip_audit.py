@@ -38,6 +38,7 @@ def ask_pip_audit(versions: Mapping[str, str]) -> Asked:
         return Asked((), {})
     if not has_module("pip_audit"):
         return _nobody(versions, "pip-audit is not installed: `pip install 'model-envelope[audit]'`")
+    settings = IndexSettings.from_environment()
     with scratch_folder(prefix="envelope-audit-") as folder:
         # Builds of a version (`2.13.0+cpu`) are no versions of their own to those who collect vulnerabilities.
         lines = (f"{name}=={version.partition('+')[0]}\n" for name, version in sorted(versions.items()))
@@ -46,7 +47,7 @@ def ask_pip_audit(versions: Mapping[str, str]) -> Asked:
         finished = process.run(
             [sys.executable, "-m", "pip_audit", *options.split()],
             cwd=folder,
-            env=process.environment(IndexSettings.from_environment().pip_environment()),
+            env=process.environment({**settings.pip_environment(), **_way_out(settings)}),
             timeout=TIMEOUT,
         )
     if finished.timed_out:
@@ -56,7 +57,14 @@ def ask_pip_audit(versions: Mapping[str, str]) -> Asked:
         return _read(listed, versions)
     except (ValueError, KeyError, TypeError):
         said = finished.tail(1) or f"it ended with {finished.returncode}"
-        return _nobody(versions, IndexSettings.from_environment().redact(said)[:200])
+        return _nobody(versions, settings.redact(said)[:200])
+
+
+def _way_out(settings: IndexSettings) -> dict[str, str]:
+    """Give the variables of requests for what pip is told of the way out: that is not pip, and asks by itself."""
+    proxy = {"HTTPS_PROXY": settings.proxy, "HTTP_PROXY": settings.proxy}
+    certificates = {"REQUESTS_CA_BUNDLE": str(settings.ca_bundle) if settings.ca_bundle else None}
+    return {name: value for name, value in {**proxy, **certificates}.items() if value}
 
 
 def _read(listed: list[dict[str, Any]], versions: Mapping[str, str]) -> Asked:

@@ -5,7 +5,7 @@
     rooms/<name>.lock           held by whoever looks for, makes or removes the room
     rooms/<name>/complete.json  which of the folders below is the room; without it there is none
     rooms/<name>/uses.json      whose proofs it served, and when
-    rooms/<name>/<making>/      requirements.lock, environment/, inventory, and `held`, which its users lock
+    rooms/<name>/<making>/      the locks, environment/, inventory, and `held`, which its users lock
 
 A folder has a name of its own each time that a room is made: programs that a killed process left behind may go on
 writing into theirs, and nobody looks there.
@@ -84,10 +84,13 @@ def read_marker(room: Path) -> Mapping[str, Any] | None:
 def take_inventory(folder: Path) -> tuple[bytes, int]:
     """Write down the files of an environment with size and time of change; give that, and the bytes of all.
 
-    Bytecode is left out: Python writes it when it first imports a module, and checks it against its source.
+    Bytecode is left out: Python writes it when it first imports a module, and checks it against its source. So is
+    ``var``, where libraries of conda keep what they find out (fontconfig its fonts).
     """
     total, lines = 0, []
     for path, found in _files(folder):
+        if path.startswith("var/"):
+            continue
         size = 0 if stat.S_ISLNK(found.st_mode) else found.st_size
         total += size
         lines.append(f"{path}\t{size}\t{found.st_mtime_ns}\n")
@@ -154,12 +157,14 @@ def _read_uses(room: Path) -> Mapping[str, Any]:
 class CachedRoom:
     """A room in the cache.
 
-    ``size`` is in bytes, as its files count (installers may share them with their own caches); ``made`` and
-    ``last_used`` are seconds since 1970. ``belongs_to`` names the envelopes that it served. One that is not
-    ``finished`` was left by a process that was ended, and serves nobody.
+    ``kind`` is that of the lock that it was made from: ``pip`` or ``conda``, empty where nobody knows. ``size`` is in
+    bytes, as its files count (installers may share them with their own caches); ``made`` and ``last_used`` are seconds
+    since 1970. ``belongs_to`` names the envelopes that it served. One that is not ``finished`` was left by a process
+    that was ended, and serves nobody.
     """
 
     name: str
+    kind: str
     folder: Path
     size: int
     made: float
@@ -190,6 +195,7 @@ def _described(room: Path) -> Iterator[CachedRoom]:
     made = float(marker.get("made", changed))
     yield CachedRoom(
         name=room.name,
+        kind=str(marker.get("kind", "")),
         folder=room,
         size=size,
         made=made,

@@ -182,6 +182,15 @@ class CondaLock:
         found |= {item.name: item.version for item in chosen if item.manager == "pip"}
         return dict(sorted(found.items()))
 
+    def versions_everywhere(self) -> dict[str, str]:
+        """Give the versions of the distributions that are the same for all platforms that have them."""
+        found = [self.versions(platform) for platform in self.platforms]
+        return {
+            name: version
+            for name, version in self.versions().items()
+            if all(versions.get(name, version) == version for versions in found)
+        }
+
     def python(self, platform: str) -> str:
         """Give the version of Python for a platform. Raises :class:`InvalidInput` where there is none in it."""
         found = [item.version for item in self.of(platform) if item.name == "python"]

@@ -66,9 +66,9 @@ def _end_with_the_starter() -> None:
 
 def _serve(arguments: argparse.Namespace, announce: Callable[[Any], None]) -> None:
     try:
-        from model_envelope.serving.app import Settings
         from model_envelope.serving.server import leave, serve
         from model_envelope.serving.service import Service
+        from model_envelope.serving.settings import Settings
     except ModuleNotFoundError as error:
         raise EnvelopeError(
             f"the service needs `{error.name}`, which {sys.executable} does not have",

@@ -1,161 +1,210 @@
-"""The ASGI app: one endpoint a method, probes, and what describes the service."""
+"""The ASGI app: a short road for requests to the model, and Starlette for everything else.
+
+What a request to a method needs is done here in plain ASGI: no object of a framework stands between the bytes of a body
+and the codec. Probes, documents and metrics are asked for seldom, and go through Starlette's routes.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import FileResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.requests import ClientDisconnect
 
-from model_envelope.runtime import signature_document
+from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import dump_json
-from model_envelope.runtime.errors import EnvelopeError, InvalidPayload
-from model_envelope.runtime.openapi import openapi_document
-from model_envelope.serving.about import about
-from model_envelope.serving.bodies import check_type, read_body
-from model_envelope.serving.guard import Guard
+from model_envelope.runtime.errors import EnvelopeError, ExitCode, InvalidPayload
+from model_envelope.serving import media
+from model_envelope.serving.answering import Answering, Question
+from model_envelope.serving.bodies import read_body
+from model_envelope.serving.documents import ROUTES, Documents
+from model_envelope.serving.logs import AccessLog, current_trace, failure
+from model_envelope.serving.metrics import Metrics
 from model_envelope.serving.problems import HttpProblem, payload_problem, problem_response, server_problem
-from model_envelope.serving.service import Phase, Service
+from model_envelope.serving.service import Service
+from model_envelope.serving.settings import Settings
+from model_envelope.serving.trace import Trace, trace_of
+from model_envelope.serving.turns import Turns
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope, Send
 
 log = logging.getLogger("model_envelope.serving")
-ASSETS = Path(__file__).resolve().parent / "assets"
-DOCS_ASSETS = ("swagger-ui-bundle.js", "swagger-ui.css", "docs.js", "favicon-32x32.png")
-DOCS_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
-JSON = "application/json"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What whoever starts the service may choose. ``max_body`` is in bytes."""
-
-    max_body: int = 64_000_000
+CLIENT_GONE = 499
+"""The status of a request whose client did not wait for the answer, as nginx writes it."""
 
 
 def create_app(
     service: Service, settings: Settings | None = None, on_started: Callable[[], None] = lambda: None
-) -> Starlette:
+) -> App:
     """Make the app of a service.
 
     Starting the app starts the service; ``on_started`` is called when it is ready or has failed.
     """
-    settings = settings or Settings()
-    endpoints = _Endpoints(service, settings)
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        service.start(on_started)
-        yield
-        service.drain()
-        service.worker.stop()
-
-    return Starlette(
-        routes=[
-            *(
-                Route(f"/{name}", endpoints.method(name), methods=["POST"])
-                for name in service.envelope.signature.methods
-            ),
-            Route("/", lambda _: RedirectResponse("docs"), methods=["GET"]),
-            Route("/livez", endpoints.livez, methods=["GET"]),
-            Route("/readyz", endpoints.readyz, methods=["GET"]),
-            Route("/docs", endpoints.docs, methods=["GET"]),
-            Route("/docs/{name}", endpoints.docs_asset, methods=["GET"]),
-            Route("/openapi.json", endpoints.fixed(dump_json(openapi_document(service.envelope))), methods=["GET"]),
-            Route("/signature", endpoints.fixed(dump_json(_signature(service))), methods=["GET"]),
-            Route("/envelope", endpoints.fixed(dump_json(about(service.envelope))), methods=["GET"]),
-        ],
-        middleware=[Middleware(Guard)],
-        exception_handlers={HTTPException: _http_exception, HttpProblem: _http_problem},
-        lifespan=lifespan,
-    )
+    return App(service, settings or Settings(), on_started)
 
 
-class _Endpoints:
-    def __init__(self, service: Service, settings: Settings) -> None:
+class App:
+    """The ASGI app of a service: each request is observed, and answered on the short road or by Starlette."""
+
+    def __init__(self, service: Service, settings: Settings, on_started: Callable[[], None]) -> None:
         self.service = service
         self.settings = settings
+        self.metrics = Metrics(service.envelope, ROUTES)
+        self.access = AccessLog(settings.log_format)
+        self.answering = Answering(self.metrics, settings)
+        self.turns = Turns(
+            service.worker,
+            self.answering,
+            limit=settings.queue,
+            time_limit=settings.time_limit,
+            waiting=self.metrics.queued,
+            gave_up=_give_up,
+        )
+        self.documents = Documents(service, self.turns, self.metrics, lambda: service.start(on_started, self._rehearse))
+        self.others = self.documents.app()
+        methods = service.envelope.signature.methods
+        self._methods = {f"/{name}": name for name in methods}
+        self._names = {name: _names(method) for name, method in methods.items()}
 
-    def method(self, name: str) -> Callable[[Request], Any]:
-        """Make the endpoint of one method."""
-        signature = self.service.envelope.signature.methods[name]
+    def lifespan(self) -> AbstractAsyncContextManager[None]:
+        """Give what starts the service when it is entered, and stops it when it is left."""
+        return self.documents.lifespan(self.others)
 
-        async def answer(request: Request) -> Response:
-            request_id = request.state.request_id
-            if not self.service.may_answer:
-                raise HttpProblem(503, "service.not-ready", self._why_not_ready(), {"Retry-After": "1"})
-            check_type(request)
-            raw = await read_body(request, self.settings.max_body)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever happens; or start and stop the service."""
+        if scope["type"] != "http":
+            await self.others(scope, receive, send)
+            return
+        exchange = _Exchange(scope, send)
+        current_trace.set(exchange.trace)
+        self.metrics.in_progress(1)
+        try:
+            name = self._methods.get(scope["path"]) if scope["method"] == "POST" else None
+            if name is None:
+                scope.setdefault("state", {})["request_id"] = exchange.trace.request_id
+                exchange.route = self.documents.route(scope)
+                await self.others(scope, receive, exchange.send)
+            else:
+                exchange.route = scope["path"]
+                await self._answer(name, exchange, receive)
+        except ClientDisconnect:
+            exchange.status = CLIENT_GONE
+        except Exception as error:
+            failure(exchange.trace, error, show_values=self.settings.show_values)
+            if exchange.status:
+                raise  # the answer has begun; the server closes the connection
+            exchange.code = "service.failed"
+            detail = "Something went wrong here; the log has the reason under this request id."
+            response = problem_response(500, exchange.code, detail, request_id=exchange.trace.request_id)
+            await response(scope, receive, exchange.send)
+        finally:
+            self._observe(exchange)
+
+    def _observe(self, exchange: _Exchange) -> None:
+        seconds = time.perf_counter() - exchange.began
+        scope = exchange.scope
+        self.metrics.in_progress(-1)
+        self.metrics.request(exchange.route, scope["method"], exchange.status, seconds)
+        self.access.write(
+            exchange.trace,
+            scope["method"],
+            scope["path"],
+            exchange.status,
+            seconds,
+            route=exchange.route,
+            rows=exchange.rows,
+            problem_code=exchange.code,
+        )
+
+    async def _answer(self, name: str, exchange: _Exchange, receive: Receive) -> None:
+        """Answer a request to a method of the model."""
+        service, request_id, raw = self.service, exchange.trace.request_id, b""
+        try:
+            if not service.may_answer:
+                raise HttpProblem(503, "service.not-ready", self.documents.why_not_ready(), {"Retry-After": "1"})
+            said = media.speech(exchange.scope["headers"])
+            raw = await read_body(exchange.scope, receive, said.encoding, self.settings)
+            question = Question(service.method(name), raw, said.reads, said.writes)
             try:
-                return Response(await self.service.answer(name, raw), media_type=JSON)
-            except InvalidPayload as error:
-                return payload_problem(error, signature, request_id)
-            except EnvelopeError as error:
-                # The traceback from the model's own code is in its detail; the server's frames say nothing.
-                log.error("request %s: %s", request_id, error)  # noqa: TRY400
-                return server_problem(error, request_id)
+                body = await self._ask(question)
+            finally:
+                exchange.rows = question.rows
+            await exchange.respond(body, said)
+            return
+        except HttpProblem as error:
+            response = problem_response(
+                error.status, error.code, error.detail, request_id=request_id, headers=error.headers
+            )
+            exchange.code = error.code
+            self.metrics.turned_away(error.code)
+        except InvalidPayload as error:
+            signature = service.envelope.signature.methods[name]
+            response = payload_problem(error, signature, request_id, show_values=self.settings.show_values)
+            self.metrics.refused(error.problems, name)
+            exchange.code = error.code
+        except EnvelopeError as error:
+            failure(exchange.trace, error, body=raw, names=self._names[name], show_values=self.settings.show_values)
+            response = server_problem(error, request_id)
+            self.metrics.failed(name, error.code)
+            exchange.code = error.code
+        await response(exchange.scope, receive, exchange.send)
 
-        return answer
+    def _rehearse(self) -> None:
+        samples = self.service.envelope.samples
+        self.answering.rehearse([(self.service.method(item.method), dump_json(item.body)) for item in samples])
 
-    async def livez(self, _: Request) -> Response:
-        """Say that the process is alive."""
-        return Response(dump_json({"live": True}), media_type=JSON)
-
-    async def readyz(self, request: Request) -> Response:
-        """Say whether the model is ready: verified, loaded, its samples replayed, and not on its way out."""
-        if self.service.phase is Phase.READY:
-            return Response(dump_json({"ready": True}), media_type=JSON)
-        return problem_response(503, "service.not-ready", self._why_not_ready(), request_id=request.state.request_id)
-
-    def _why_not_ready(self) -> str:
-        if self.service.phase is Phase.FAILED:
-            return "The model could not be made ready; the log has the reason."
-        return f"Not ready: {self.service.phase.value}."
-
-    async def docs(self, _: Request) -> Response:
-        """Give the page of Swagger UI, which loads nothing from elsewhere."""
-        return FileResponse(ASSETS / "docs.html", headers={"Content-Security-Policy": DOCS_POLICY})
-
-    async def docs_asset(self, request: Request) -> Response:
-        """Give one of the page's files."""
-        name = request.path_params["name"]
-        if name not in DOCS_ASSETS:
-            raise HTTPException(404)
-        return FileResponse(ASSETS / name)
-
-    def fixed(self, content: bytes) -> Callable[[Request], Any]:
-        """Make an endpoint that always gives the same document."""
-
-        async def give(_: Request) -> Response:
-            return Response(content, media_type=JSON)
-
-        return give
+    async def _ask(self, question: Question) -> bytes:
+        if not question.method.signature.is_async:
+            return await self.turns.answer(question)
+        try:
+            return await self.answering.answer_async(question, self.service.worker)
+        except TimeoutError:
+            raise self.turns.too_long() from None
 
 
-def _signature(service: Service) -> Any:
-    return signature_document.to_document(service.envelope.signature)
+class _Exchange:
+    """One request and its response, as far as they are observed: who asked, what was answered, and when it began."""
+
+    __slots__ = ("_send", "began", "code", "route", "rows", "scope", "status", "trace")
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.began = time.perf_counter()
+        self.scope = scope
+        self.trace: Trace = trace_of(scope["headers"])
+        self.route = ""
+        self.status = 0
+        self.rows: int | None = None
+        self.code: str | None = None
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Send a part of a response; its headers get the request's id."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self.trace.response_headers()]
+        await self._send(message)
+
+    async def respond(self, body: bytes, said: media.Speech) -> None:
+        """Send the answer of the model."""
+        headers = [(b"content-type", said.content_type), (b"content-length", b"%d" % len(body))]
+        await self.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
 
 
-async def _http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    codes = {404: "request.unknown-path", 405: "request.method"}
-    detail = {
-        404: f"There is nothing at `{request.url.path:.200}`; `/docs` shows what is here.",
-        405: f"`{request.url.path:.200}` does not take {request.method}.",
-    }.get(error.status_code, error.detail)
-    code = codes.get(error.status_code, "request.refused")
-    return problem_response(error.status_code, code, detail, request_id=request.state.request_id, headers=error.headers)
+def _names(method: s.Method) -> frozenset[str]:
+    """List what the signature of a method names: no secret, wherever it stands."""
+    tables = [item.type for item in method.parameters if isinstance(item.type, s.Table)]
+    columns = (column.name for table in tables for column in (*table.index, *table.columns))
+    return frozenset((*(item.name for item in method.parameters), *columns))
 
 
-async def _http_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HttpProblem)
-    return problem_response(
-        error.status, error.code, error.detail, request_id=request.state.request_id, headers=error.headers
-    )
+def _give_up() -> None:
+    """End the process: a thread that a model's call never leaves cannot be ended, and nothing can be answered."""
+    log.critical("the model does not come back from a call; ending, so that whoever looks after this starts it anew")
+    logging.shutdown()
+    os._exit(ExitCode.FAILED)

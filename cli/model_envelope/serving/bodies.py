@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from model_envelope.serving.problems import HttpProblem
 
@@ -86,3 +86,18 @@ def _too_large(limit: int) -> HttpProblem:
     return HttpProblem(
         413, "request.too-large", f"The body is larger than the limit of {limit:,} bytes.", {"Connection": "close"}
     )
+
+
+async def read_body(scope, receive, encoding, settings):
+    limit = settings.max_body
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        if not message.get("more_body") and not chunks:
+            return chunk
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)

@@ -55,7 +55,7 @@ def problem_response(
 _STATUSES = {"payload.malformed": 400, "payload.too-large": 413}
 
 
-def payload_problem(error: InvalidPayload, method: s.Method | None, request_id: str) -> Response:
+def payload_problem(error: InvalidPayload, method: s.Method | None, request_id: str, *, show_values=False) -> Response:
     """Make the response to a body that is malformed (400), too large (413) or does not fit the signature (422)."""
     if error.code in _STATUSES:
         return problem_response(_STATUSES[error.code], error.code, error.message, request_id=request_id)

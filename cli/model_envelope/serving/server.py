@@ -16,8 +16,9 @@ import uvicorn
 
 from model_envelope.runtime import ending
 from model_envelope.runtime.errors import EnvelopeError, ExitCode
-from model_envelope.serving.app import Settings, create_app
+from model_envelope.serving.app import create_app
 from model_envelope.serving.service import Phase, Service
+from model_envelope.serving.settings import Settings
 
 log = logging.getLogger("model_envelope.serving")
 
@@ -77,7 +78,7 @@ def serve(
 def bind(host: str, port: int) -> socket.socket:
     """Take the address before anything else is done. Port 0 is any free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))

@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from model_envelope.runtime.codec import Arguments, ExtraColumns, dump_json
+from model_envelope.runtime.codec import Arguments, ExtraColumns
 from model_envelope.runtime.comparing import only_last_bits
 from model_envelope.runtime.errors import AnswersDiffer, InvalidEnvelope, Problem
 from model_envelope.runtime.manifest import Differences
@@ -50,13 +50,16 @@ class Service:
         """Open an envelope; its model is not loaded yet."""
         return cls(read_envelope(path), extra_columns=extra_columns)
 
-    def start(self, done: Callable[[], None] = lambda: None) -> None:
-        """Begin to get ready in the model's own thread; ``done`` is called in the loop when it is, or has failed."""
+    def start(self, done: Callable[[], None] = lambda: None, rehearse: Callable[[], None] = lambda: None) -> None:
+        """Begin to get ready in the model's own thread; ``done`` is called in the loop when it is, or has failed.
+
+        ``rehearse`` is called in the model's thread when all but readiness is there.
+        """
         loop = asyncio.get_running_loop()
 
         def prepare() -> None:
             try:
-                self._prepare(loop)
+                self._prepare(loop, rehearse)
             except BaseException as error:  # noqa: BLE001  whatever a model's import raises ends the start, not the thread
                 self.failure = error
                 self.phase = Phase.FAILED
@@ -74,23 +77,12 @@ class Service:
         """Whether a request can be answered."""
         return self._predictor is not None and self.phase in {Phase.READY, Phase.DRAINING}
 
-    async def answer(self, method: str, raw: bytes) -> bytes:
-        """Answer a request body with the body of the response; parsing and all else happens off the event loop.
-
-        Raises :class:`EnvelopeError` as the codec and the model do.
-        """
-        bound = self._bound(method)
-        if not bound.signature.is_async:
-            return await self.worker.run(lambda: dump_json(bound.encode(bound.complete(bound.call(bound.read(raw))))))
-        arguments = await self.worker.run(lambda: bound.read(raw))
-        answer = await _awaited(bound, arguments)
-        return await self.worker.run(lambda: dump_json(bound.encode(answer)))
-
-    def _bound(self, method: str) -> BoundMethod:
+    def method(self, name: str) -> BoundMethod:
+        """Give a method of the loaded model."""
         assert self._predictor is not None
-        return self._predictor.methods[method]
+        return self._predictor.methods[name]
 
-    def _prepare(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _prepare(self, loop: asyncio.AbstractEventLoop, rehearse: Callable[[], None]) -> None:
         began = time.perf_counter()
         if differences := verify_manifest(self.envelope):
             raise _damaged(self.envelope, differences)
@@ -98,6 +90,7 @@ class Service:
         self._predictor = Predictor.open(self.envelope.path, extra_columns=self.extra_columns)
         self.phase = Phase.REPLAYING
         samples = self._replay(loop)
+        rehearse()
         self.phase = Phase.READY
         proof = f"{samples} samples agree" if samples else "it has no samples to replay"
         log.info("ready after %.1f s: %s", time.perf_counter() - began, proof)
@@ -110,11 +103,11 @@ class Service:
         """
 
         def ask(sample: Sample) -> Any:
-            bound = self._bound(sample.method)
+            bound = self.method(sample.method)
             if not bound.signature.is_async:
                 return bound.answer(sample.body)
             # On the loop that requests will use: what an async model opens is bound to the loop that it opened it in.
-            coming = asyncio.run_coroutine_threadsafe(_awaited(bound, bound.decode(sample.body)), loop)
+            coming = asyncio.run_coroutine_threadsafe(awaited(bound, bound.decode(sample.body)), loop)
             return bound.encode(coming.result())
 
         replays = replay(self.envelope, ask)
@@ -138,7 +131,8 @@ class Service:
         return len(replays)
 
 
-async def _awaited(bound: BoundMethod, arguments: Arguments) -> Any:
+async def awaited(bound: BoundMethod, arguments: Arguments) -> Any:
+    """Call an ``async`` method and wait for its answer. Raises :class:`ModelFailed`."""
     answer = bound.call(arguments)
     if not inspect.isawaitable(answer):
         return answer

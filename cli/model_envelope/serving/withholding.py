@@ -21,8 +21,7 @@ _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\[bfnrt]")
 def withheld(text: str, body: bytes, names: Collection[str] = ()) -> str:
     """Give a text, a stack trace for instance, without the words and numbers that a request body holds.
 
-    Numbers with a fraction or of more than two digits are taken out in any case: what was computed of a value tells it
-    too. Lines of code stay, and so do ``names``, those of the signature. Of a body that is no text, or larger than
+    Lines of code stay, and so do ``names``, those of the signature. Of a body that is no text, or larger than
     ``LARGEST`` bytes, the types of exceptions are all that is told of what they say.
     """
     values = _words(body)
@@ -55,8 +54,7 @@ def _without(line: str, values: frozenset[str], kept: Collection[str]) -> str:
     def hide(found: re.Match[str]) -> str:
         word = found[0]
         if _NUMBER.match(word):
-            long = sum(map(str.isdigit, word)) > 2 or not word.lstrip("+-").isdigit()
-            return MARK if long or _plain(word) in values else word
+            return MARK if _plain(word) in values else word
         told = word.casefold() in kept or _KIND.fullmatch(word)
         return MARK if _plain(word) in values and not told else word
 

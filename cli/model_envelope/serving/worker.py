@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
@@ -16,7 +17,6 @@ from typing import Any, TypeVar
 from model_envelope.runtime.errors import ModelFailed
 
 T = TypeVar("T")
-_Job = tuple[Callable[[], Any], "Future[Any]"]
 
 
 class Worker:
@@ -26,23 +26,35 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._waiting = 0
-        self._lock = threading.Lock()
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._began: float | None = None
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
     @property
     def busy(self) -> bool:
         """Whether a job is being done or waits."""
-        return self._waiting > 0
+        return self._began is not None or not self._jobs.empty()
+
+    @property
+    def busy_for(self) -> float:
+        """For how many seconds the job that is being done has been going on; 0 where none is."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
+
+    def post(self, job: Callable[[], None]) -> None:
+        """Hand over a job that tells by itself how it ended, and raises nothing."""
+        self._jobs.put(job)
 
     def submit(self, job: Callable[[], T]) -> Future[T]:
         """Hand over a job and give its future."""
         future: Future[T] = Future()
-        with self._lock:
-            self._waiting += 1
-        self._jobs.put((job, future))
+
+        def settle() -> None:
+            if future.set_running_or_notify_cancel():
+                _settle(job, future)
+
+        self.post(settle)
         return future
 
     async def run(self, job: Callable[[], T]) -> T:
@@ -54,14 +66,12 @@ class Worker:
         self._jobs.put(None)
 
     def _work(self) -> None:
-        while (item := self._jobs.get()) is not None:
-            job, future = item
+        while (job := self._jobs.get()) is not None:
+            self._began = time.monotonic()
             try:
-                if future.set_running_or_notify_cancel():
-                    _settle(job, future)
+                job()
             finally:
-                with self._lock:
-                    self._waiting -= 1
+                self._began = None
 
 
 def _settle(job: Callable[[], Any], future: Future[Any]) -> None:

@@ -36,14 +36,14 @@ class Network:
     """What a build needs to reach a package index and Debian's mirrors: plain data, found out elsewhere.
 
     ``pip_conf`` is the content of a pip.conf, which may hold credentials; ``ca_bundle`` a file of authorities, and
-    ``apt_conf`` an apt.conf with a proxy or other sources, which may hold credentials too; ``mamba_auth`` is where
-    mamba keeps credentials of channels.
+    ``apt_conf`` an apt.conf with a proxy or other sources, which may hold credentials too; ``mamba_auth`` is an
+    authentication.json of mamba's, with credentials of channels.
     """
 
     pip_conf: bytes = b""
     ca_bundle: Path | None = None
     apt_conf: Path | None = None
-    mamba_auth: Path | None = None
+    mamba_auth: bytes | None = None
 
 
 class Builder(Protocol):
@@ -86,12 +86,13 @@ class BuildKit:
         with scratch_folder(prefix="envelope-secrets-") as scratch:
             command = [str(self.program), *self.words, "--progress", "plain", "--tag", image]
             command += [word for name in _proxies() for word in ("--build-arg", name)]
-            if network.pip_conf:
-                secret = scratch / "pip.conf"
-                secret.touch(mode=0o600)
-                secret.write_bytes(network.pip_conf)
-                command += ["--secret", f"id=pip_conf,src={secret}"]
-            files = {"ca": network.ca_bundle, "apt_conf": network.apt_conf, "mamba_auth": network.mamba_auth}
+            for name, content in {"pip_conf": network.pip_conf, "mamba_auth": network.mamba_auth}.items():
+                if content:
+                    secret = scratch / name
+                    secret.touch(mode=0o600)
+                    secret.write_bytes(content)
+                    command += ["--secret", f"id={name},src={secret}"]
+            files = {"ca": network.ca_bundle, "apt_conf": network.apt_conf}
             for name, path in files.items():
                 if path and path.is_file():
                     command += ["--secret", f"id={name},src={path}"]

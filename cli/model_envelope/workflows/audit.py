@@ -14,11 +14,12 @@ from pathlib import Path
 
 from model_envelope.dependencies.advisories import Advisories, Vulnerability, read_advisories
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.dependencies.index_pages import Pages, ask_indexes
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.interpreter import find_series
+from model_envelope.dependencies.kept_rooms import installed_in, is_kept, kept_room
+from model_envelope.dependencies.pages import Page, State, addresses, fetch
 from model_envelope.dependencies.pip_audit import NAME, ask_pip_audit
-from model_envelope.dependencies.rooms import clean_room, has_room, installed_in
+from model_envelope.dependencies.rooms import pip_recipe
 from model_envelope.foundation.errors import Answered, InvalidInput, ToolFailed, ToolMissing
 from model_envelope.foundation.lockfile import Lock, unhashed_lines
 from model_envelope.foundation.progress import Done, Report, Started, silent
@@ -140,9 +141,16 @@ def audit(
     are no finding, and need no answer. ``deny_licences`` are words that no licence may contain, whatever their case;
     without them licences are listed only. ``offline`` asks neither services nor indexes.
 
-    Raises :class:`InvalidInput` where there is no lock (``audit.not-locked``), or advisories that cannot be read.
+    Raises :class:`InvalidInput` where there is no lock (``audit.not-locked``) or one of conda
+    (``audit.conda-lock``), or advisories that cannot be read.
     """
     files = read_envelope(envelope)
+    if files.conda_lock.is_file():
+        raise InvalidInput(
+            f"{files.path} has the lock of a conda environment, and what is known is known of packages of PyPI",
+            code="audit.conda-lock",
+            hint="`envelope lock ENVELOPE --resolver auto` makes one with a lock of the packages as PyPI has them",
+        )
     if not files.lock.is_file():
         raise InvalidInput(
             f"{files.path} has no lock, so nobody knows which packages it will run with",
@@ -222,20 +230,31 @@ def _yanked(lock: Lock, offline: bool) -> tuple[tuple[Finding, ...], Asked]:
     not_asked: dict[str, str] = {}
     if offline:
         return (), Asked("yanked", (), 0, {pin.name: OFFLINE for pin in pins})
-    pages = ask_indexes((pin.name for pin in pins), IndexSettings.from_environment())
+    settings = IndexSettings.from_environment()
+    asked = [(pin, url) for pin in pins for url in addresses(settings, pin.name)]
+    pages: dict[str, list[Page]] = {pin.name: [] for pin in pins}
+    for (pin, _), page in zip(asked, fetch(settings, [url for _, url in asked]), strict=True):
+        pages[pin.name].append(page)
     findings = []
     for pin in pins:
-        reasons = [file.yanked for file in pages[pin.name].files if file.hashes & set(pin.hashes)]
-        if not reasons:
-            not_asked[pin.name] = _unlisted(pages[pin.name])
-        elif yanked := [reason for reason in reasons if reason is not None]:
+        listed = [file for page in pages[pin.name] for file in page.files if file.hashes & set(pin.hashes)]
+        if not listed:
+            not_asked[pin.name] = _unlisted(pin.name, pages[pin.name], settings)
+        elif yanked := [file.yanked for file in listed if file.yanked is not None]:
             text = next(filter(None, yanked), "no reason is given")
             findings.append(Finding(Kind.YANKED, pin.name, pin.version, "yanked", text, source="index"))
     return tuple(findings), Asked("yanked", ("index",), len(pages) - len(not_asked), not_asked)
 
 
-def _unlisted(pages: Pages) -> str:
-    return "; ".join(pages.failures) or "no index lists a file with one of its hashes"
+def _unlisted(name: str, pages: Sequence[Page], settings: IndexSettings) -> str:
+    """Say why nobody told of a package: how each index that did not list it answered."""
+    failed = [page for page in pages if page.state not in (State.LISTED, State.MISSING)]
+    said = [
+        settings.redact(f"{page.url.removesuffix(f'/{name}/')}: {page.said or page.state.value}") for page in failed
+    ]
+    if not pages:
+        return "pip's settings name no index"
+    return "; ".join(said) or "no index lists a file with one of its hashes"
 
 
 def _unhashed(requirements: Sequence[str], lock: Lock) -> Iterator[Finding]:
@@ -268,7 +287,8 @@ def _room(files: EnvelopeFiles, lock: Lock) -> Installed | None:
         python = find_series(files.description.python, files.description.implementation)
     except ToolMissing:
         return None
-    return installed_in(clean_room(lock, python=python).folder) if has_room(lock, python=python) else None
+    recipe = pip_recipe(lock, python=python)
+    return installed_in(kept_room(recipe).folder) if is_kept(recipe) else None
 
 
 def _denied(

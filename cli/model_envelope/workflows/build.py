@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -11,13 +14,17 @@ from configparser import RawConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
+from model_envelope.dependencies.conda.channels import Channels, read_channels
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.system_libraries import lacking_library
+from model_envelope.foundation.conda_lock import clean_address
 from model_envelope.foundation.errors import Answered, InvalidInput, ToolFailed, ToolMissing
-from model_envelope.foundation.files import human_size, scratch_folder
+from model_envelope.foundation.files import human_size, json_bytes, scratch_folder
 from model_envelope.foundation.libraries import read_libraries
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
+from model_envelope.foundation.secrets import scrub
 from model_envelope.runtime.errors import EnvelopeError, ExitCode, ModelFailed, Problem
 from model_envelope.runtime.machine import Machine
 from model_envelope.runtime.reading import EnvelopeFiles
@@ -152,18 +159,18 @@ def prove(engine: Engine, image: str, files: EnvelopeFiles, report: Report = sil
 def _build(builder: Builder, context: Context, image: str, python: str, report: Report) -> None:
     """Build with pip's own settings of this machine; what a builder said is shown without their credentials."""
     settings = IndexSettings.from_environment()
+    channels = read_channels() if (context.path / "conda-lock.yml").is_file() else Channels()
     try:
         builder.build(
             context,
             image,
-            replace(network(settings), apt_conf=apt_conf(), mamba_auth=mamba_authentication()),
+            replace(network(settings), apt_conf=apt_conf(), mamba_auth=mamba_authentication(channels)),
             python,
             report,
         )
     except ToolFailed as error:
-        raise ToolFailed(
-            settings.redact(error.message), code=error.code, hint=error.hint, detail=settings.redact(error.detail)
-        ) from None
+        message, detail = (scrub(settings.redact(text), channels.secrets()) for text in (error.message, error.detail))
+        raise ToolFailed(message, code=error.code, hint=error.hint, detail=detail) from None
 
 
 def _refuse_conda_without_network(files: EnvelopeFiles, builder: Builder) -> None:
@@ -176,9 +183,28 @@ def _refuse_conda_without_network(files: EnvelopeFiles, builder: Builder) -> Non
         )
 
 
-def mamba_authentication() -> Path:
-    """Give the file in which mamba keeps credentials of channels; it need not be there."""
-    return Path.home() / ".mamba" / "auth" / "authentication.json"
+def mamba_authentication(channels: Channels) -> bytes | None:
+    """Give an authentication.json for mamba: what `micromamba login` noted here, and what conda's settings name.
+
+    None where there are no credentials. What is no JSON there is left to mamba to complain about.
+    """
+    path = Path.home() / ".mamba" / "auth" / "authentication.json"
+    noted = path.read_bytes() if path.is_file() else b"{}"
+    try:
+        known = json.loads(noted)
+    except ValueError:
+        return noted
+    found = {}
+    for address in channels.configured:
+        key = clean_address(address).partition("://")[2]
+        parts = urlsplit(address)
+        token = re.search(r"/t/([^/]+)", parts.path)
+        if parts.username is not None:
+            password = base64.b64encode(unquote(parts.password or "").encode()).decode()
+            found[key] = {"type": "BasicHTTPAuthentication", "user": unquote(parts.username), "password": password}
+        elif token:
+            found[key] = {"type": "CondaToken", "token": token[1]}
+    return json_bytes({**found, **known}) if found or known else None
 
 
 def apt_conf() -> Path | None:

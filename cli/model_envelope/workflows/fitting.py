@@ -23,9 +23,10 @@ def misfit(files: EnvelopeFiles, where: Platform, what: str = "this machine") ->
     platforms = platforms_of(files.description)
     if any(where.runs(platform) for platform in platforms):
         return ""
+    resolver = " --resolver conda-lock" if files.conda_lock.is_file() else ""
     return (
         f"the lock of {files.path.name} is for {' and '.join(map(str, platforms))}, and {what} is {where}; "
-        f"`envelope lock {files.path.name} --platform {where}` makes an envelope for it"
+        f"`envelope lock {files.path.name}{resolver} --platform {where}` makes an envelope for it"
     )
 
 

@@ -13,6 +13,7 @@ from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.interpreter import describe, facts_of
 from model_envelope.dependencies.needs import Dropped
 from model_envelope.dependencies.resolvers import LockRequest, choose
+from model_envelope.dependencies.rooms import pip_recipe
 from model_envelope.foundation import conda_lock
 from model_envelope.foundation.errors import Answered, InvalidInput
 from model_envelope.foundation.lockfile import Lock
@@ -29,10 +30,10 @@ from model_envelope.workflows import conda
 from model_envelope.workflows.filtering import filter_lock, room_packages
 from model_envelope.workflows.fitting import platforms_of
 from model_envelope.workflows.locking import Aim, Goal, pinned_needs, read_upgrades, solve, with_upgrades, write_lock
-from model_envelope.workflows.provenance import keep_difference, read_provenance
+from model_envelope.workflows.provenance import keep_difference, read_provenance, without_proof
 from model_envelope.workflows.replaying import proof_document, prove_draft
 from model_envelope.workflows.system import note_libraries
-from model_envelope.workflows.wheels import wheels_in
+from model_envelope.workflows.wheels import index_with, wheels_in
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,19 @@ def lock(
     if prove:
         store_trust.require(files, trusted=trust)
     if resolver == conda.NAME:
+        conda.refuse({"--python-version": python_version, "--for": target})
         named = [str(platform) for platform in aim.platforms]
-        made = conda.lock_again(files, named, python=python, into=into, prove=prove, report=report)
-        goal = Goal.of(aim, python or Path(sys.executable))
-        shown = tuple(map(str, goal.platforms))
-        return LockResult(made.path, made.digest, files.digest, made.distributions, made.proven, shown, goal.python)
+        made = conda.lock_again(
+            files, named, upgrades=upgrades, python=python, into=into, prove=prove, network=network, report=report
+        )
+        shown = tuple(map(str, made.goal.platforms))
+        return LockResult(
+            made.path, made.digest, files.digest, made.distributions, made.proven, shown, made.goal.python
+        )
     goal = _goal(files, aim, python)
     chosen = choose(resolver)
     witness = read_provenance(files)
-    before = Lock.parse(files.lock.read_bytes()).versions() if files.lock.is_file() else {}
+    before = conda.versions_of(files)
     asked = LockRequest(
         requirements=(files.path / "env" / "requirements.in").read_bytes(),
         constraints={**witness.get("installed", {}), **before},
@@ -126,7 +131,11 @@ def lock(
         if proven:
             sealed_on = Machine.from_document(witness.get("machine", {}))
             proof = prove_draft(
-                draft, locked, python=goal.interpreter, sealed_on=sealed_on, network=network, report=report
+                draft,
+                pip_recipe(locked, python=goal.interpreter, index=index_with(draft.folder)),
+                sealed_on=sealed_on,
+                network=network,
+                report=report,
             )
             proven_as = {"proof": proof_document(proof, network=network)}
             report(Done("prove", f"Proven in a clean room: {len(proof.replays)} methods answer as sealed"))
@@ -140,7 +149,7 @@ def lock(
             destination,
             name=files.description.name,
             provenance={
-                **witness,
+                **without_proof(witness),
                 **_dropped(witness, gone),
                 **({"upgraded": _upgraded(upgrades, before or asked.constraints, locked)} if upgrades else {}),
                 **({"for": together.kind} if together else {}),

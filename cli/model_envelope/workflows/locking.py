@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -197,22 +197,27 @@ def read_upgrades(words: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def with_upgrades(request: LockRequest, upgrades: Mapping[str, str], known: Sequence[str]) -> LockRequest:
-    """Let go of the versions of some packages, or ask for others; those that are ``known`` can be upgraded.
-
-    Raises :class:`InvalidInput` (``lock.upgrade``) for packages that the envelope does not have.
-    """
+def check_upgrades(upgrades: Mapping[str, str], known: Collection[str]) -> None:
+    """Raise :class:`InvalidInput` (``lock.upgrade``) for packages to upgrade that the envelope does not have."""
     if strange := [name for name in upgrades if name not in known]:
         raise InvalidInput(
             f"the envelope does not need {', '.join(f'`{name}`' for name in strange)}, so nothing is there to upgrade",
             code="lock.upgrade",
             hint="`envelope dependencies ENVELOPE` lists what it needs",
         )
+
+
+def with_upgrades(request: LockRequest, upgrades: Mapping[str, str], known: Sequence[str]) -> LockRequest:
+    """Let go of the versions of some packages, or ask for others; those that are ``known`` can be upgraded.
+
+    Raises :class:`InvalidInput` (``lock.upgrade``) for packages that the envelope does not have.
+    """
+    check_upgrades(upgrades, known)
     constraints = {name: version for name, version in request.constraints.items() if name not in upgrades}
     constraints |= {name: version for name, version in upgrades.items() if version}
     return replace(
         request,
-        requirements=_with_versions(request.requirements, upgrades),
+        requirements=with_versions(request.requirements, upgrades),
         constraints=constraints,
         wheels={name: path for name, path in request.wheels.items() if name not in upgrades},
     )
@@ -225,10 +230,11 @@ def pinned_needs(requirements: bytes, lock: Lock, names: Mapping[str, str]) -> b
         versions.setdefault(pin.name, set()).add(pin.version)
     # One that differs between platforms stays as it was asked for.
     found = {name: versions[name].pop() for name in names if len(versions.get(name, ())) == 1}
-    return _with_versions(requirements, found)
+    return with_versions(requirements, found)
 
 
-def _with_versions(requirements: bytes, versions: Mapping[str, str]) -> bytes:
+def with_versions(requirements: bytes, versions: Mapping[str, str]) -> bytes:
+    """Give the direct needs with other versions, by canonical name; an empty one means any."""
     lines = []
     for line in requirements.decode().splitlines():
         try:

@@ -8,12 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from model_envelope.dependencies.conda.rooms import conda_recipe
 from model_envelope.dependencies.graph import Package, packages
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
+from model_envelope.dependencies.kept_rooms import Recipe
 from model_envelope.dependencies.needs import Needs, Tried
 from model_envelope.dependencies.resolvers import LockRequest, choose
-from model_envelope.foundation.errors import InvalidInput
+from model_envelope.dependencies.rooms import pip_recipe
+from model_envelope.foundation.conda_lock import CondaLock
+from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Done, Note, Report, Started
 from model_envelope.runtime.errors import EnvelopeError
 from model_envelope.runtime.machine import Machine
@@ -23,7 +27,7 @@ from model_envelope.workflows.filtering import advise, filter_lock, locked_packa
 from model_envelope.workflows.locking import Aim, Goal, solve, write_lock
 from model_envelope.workflows.proving import Locked, Proving
 from model_envelope.workflows.system import note_libraries
-from model_envelope.workflows.wheels import take_along
+from model_envelope.workflows.wheels import index_with, take_along
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,9 @@ class Pinning:
         """Look whether it can be done, before anything takes time. Raises what ``conda.plan`` and ``choose`` do."""
         if resolver != conda.NAME:
             return cls(Goal.of(aim, interpreter), resolver, None, prove, minimal, network)
-        if aim.python or minimal:
-            option = "--python-version" if aim.python else "--minimal"
-            raise InvalidInput(
-                f"`{option}` does not go with a lock of a conda environment",
-                code="lock.conda-options",
-                hint="leave one of the two out: a conda lock has the Python and the packages of its environment",
-            )
+        conda.refuse({"--python-version": aim.python})
         plan = conda.plan(interpreter, [str(platform) for platform in aim.platforms])
-        return cls(Goal.of(Aim(), interpreter), resolver, plan, prove, minimal, network)
+        return cls(plan.goal(), resolver, plan, prove, minimal, network)
 
 
 @dataclass(frozen=True)
@@ -99,14 +97,18 @@ def pin(
     proving do, with a hint how to undo what was left out.
     """
     if how.plan is not None:
-        return _pin_for_conda(draft, sought, how, how.plan, report)
+        return _pin_for_conda(draft, sought, how, how.plan, report, sealed_on=sealed_on, wanted=wanted)
     goal, installed = how.goal, sought.installed
     anew = partial(_lock, draft, how=how, installed=installed, report=report)
+
+    def room(locked: Locked[Lock]) -> Recipe:
+        return pip_recipe(locked.lock, python=goal.interpreter, index=index_with(draft.folder))
+
     locked, proof = anew(sought.needs), None
     if how.prove and goal.unprovable:
         report(Note(f"not proven: {goal.unprovable}"))
     elif how.prove:
-        proving = Proving(draft, installed, goal.interpreter, sought.find, anew, sealed_on, wanted, how.network)
+        proving = Proving(draft, installed, sought.find, anew, room, sealed_on, wanted, how.network)
         proof = proving.settle(locked, sought.tried, report, minimal=how.minimal)
         locked = proof.locked
     proven = proof is not None
@@ -118,7 +120,7 @@ def pin(
     return Ready(locked.needs, inside, locked.resolver, proven, proof.mended, proof.exposed, dict(proof.document))
 
 
-def _lock(draft: Draft, needs: Needs, *, how: Pinning, installed: Installed, report: Report) -> Locked:
+def _lock(draft: Draft, needs: Needs, *, how: Pinning, installed: Installed, report: Report) -> Locked[Lock]:
     draft.write("env/requirements.in", needs.requirements)
     resolver, goal = choose(how.resolver), how.goal
     index = IndexSettings.from_environment()
@@ -143,26 +145,53 @@ def _lock(draft: Draft, needs: Needs, *, how: Pinning, installed: Installed, rep
     return Locked(needs.locked(locked.versions(), gone), locked, resolver.name)
 
 
-def _pin_for_conda(draft: Draft, sought: Search, how: Pinning, plan: conda.Plan, report: Report) -> Ready:
-    needs, installed = sought.needs, sought.installed
-    along = {item.name: item.version for item in needed_packages(needs, installed)}
+def _pin_for_conda(
+    draft: Draft,
+    sought: Search,
+    how: Pinning,
+    plan: conda.Plan,
+    report: Report,
+    *,
+    sealed_on: Machine | None,
+    wanted: Collection[str],
+) -> Ready:
+    installed = sought.installed
+    anew = partial(_lock_for_conda, draft, plan=plan, installed=installed, report=report)
+    locked = anew(sought.needs)
+    proof, why = None, conda.unprovable(plan.platforms)
+    if how.prove and why:
+        report(Note(f"not proven: {why}"))
+    elif how.prove:
+        proving = Proving(draft, installed, sought.find, anew, _conda_room, sealed_on, wanted, how.network)
+        proof = proving.settle(locked, sought.tried, report, minimal=how.minimal)
+        locked = proof.locked
+    needs, versions = locked.needs, locked.lock.versions()
+    inside = packages(versions, [item.name for item in needs.kept], [installed])
+    if proof is None:
+        return Ready(needs, inside, conda.NAME)
+    return Ready(needs, inside, conda.NAME, True, proof.mended, proof.exposed, dict(proof.document))
+
+
+def _conda_room(locked: Locked[CondaLock]) -> Recipe:
+    return conda_recipe(locked.lock, conda.platform_here())
+
+
+def _lock_for_conda(
+    draft: Draft, needs: Needs, *, plan: conda.Plan, installed: Installed, report: Report
+) -> Locked[CondaLock]:
+    draft.write("env/requirements.in", needs.requirements)
     versions = installed.versions
     try:
-        locked, gone = conda.lock_draft(
+        found, gone = conda.lock_draft(
             draft,
             plan,
             requirements=needs.requirements,
-            along={name: version for name, version in along.items() if name in versions},
+            along={item.name: item.version for item in needed_packages(needs, installed) if item.name in versions},
             left_out=needs.left_out,
             origins=installed.origins,
             report=report,
         )
-        replays = conda.prove_draft(draft, locked, report) if how.prove else None
     except EnvelopeError as error:
         advise(error, needs, installed)
         raise
-    if replays is not None:
-        names = " and ".join(f"`{replay.method}`" for replay in replays)
-        report(Done("prove", f"Proven in an environment made from the conda lock: {names} answer as here"))
-    inside = packages(locked.versions(), [item.name for item in needs.kept], [installed])
-    return Ready(needs.locked(locked.versions(), gone), inside, conda.NAME, replays is not None)
+    return Locked(needs.locked(found.versions(), gone), found, conda.NAME)

@@ -166,3 +166,8 @@ def read_provenance(files: EnvelopeFiles) -> dict[str, Any]:
         return {}
     document: dict[str, Any] = json.loads(_as_noted(path))
     return document
+
+
+def without_proof(witness: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what packing saw without what is said of the lock before: how it was proven, and which target it was for."""
+    return {name: value for name, value in witness.items() if name not in ("proof", "for")}

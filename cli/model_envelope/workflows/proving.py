@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from packaging.utils import canonicalize_name
 
 from model_envelope.dependencies.installed import Installed
+from model_envelope.dependencies.kept_rooms import Recipe, forget, is_kept
 from model_envelope.dependencies.needs import Kept, Needs, Tried
-from model_envelope.dependencies.rooms import forget_room, has_room
+from model_envelope.foundation.conda_lock import CondaLock
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Done, Note, Report, Started
 from model_envelope.foundation.words import named
@@ -29,48 +29,52 @@ _MODULES = (r"No module named '([\w.]+)'", r"needs the module `([\w.]+)`", r"[Mm
 _DISTRIBUTIONS = (r"No package metadata was found for ([\w.-]+)", r"The '([\w.-]+)[^']*' distribution was not found")
 
 
+AnyLock = TypeVar("AnyLock", bound=Lock | CondaLock)
+
+
 @dataclass(frozen=True)
-class Locked:
+class Locked(Generic[AnyLock]):
     """Needs and their lock, and the name of the resolver that found it."""
 
     needs: Needs
-    lock: Lock
+    lock: AnyLock
     resolver: str
 
 
 @dataclass(frozen=True)
-class Proven:
+class Proven(Generic[AnyLock]):
     """What came of a proof: needs and lock as they are now, what was added to them, and what is noted of it.
 
     ``exposed`` says why the clean room was not taken off the network, where it was not.
     """
 
-    locked: Locked
+    locked: Locked[AnyLock]
     mended: tuple[str, ...]
     exposed: str
     document: Mapping[str, Any]
 
 
 @dataclass
-class Proving:
+class Proving(Generic[AnyLock]):
     """The proof of one draft.
 
-    ``find`` finds the needs anew with what was tried, ``lock`` writes them and their lock into the draft. What is in
-    ``wanted`` is not taken away: the user asked for it. ``network`` leaves the network to the model.
+    ``find`` finds the needs anew with what was tried, ``lock`` writes them and their lock into the draft, ``room`` says
+    how the clean room of that is made. What is in ``wanted`` is not taken away: the user asked for it. ``network``
+    leaves the network to the model.
     """
 
     draft: Draft
     installed: Installed
-    interpreter: Path
     find: Callable[[Tried], Needs]
-    lock: Callable[[Needs], Locked]
+    lock: Callable[[Needs], Locked[AnyLock]]
+    room: Callable[[Locked[AnyLock]], Recipe]
     sealed_on: Machine | None
     wanted: Collection[str] = ()
     network: bool = False
     tried: Tried = field(default_factory=Tried)
     mended: dict[str, str] = field(default_factory=dict)
 
-    def settle(self, locked: Locked, tried: Tried, report: Report, *, minimal: bool) -> Proven:
+    def settle(self, locked: Locked[AnyLock], tried: Tried, report: Report, *, minimal: bool) -> Proven[AnyLock]:
         """Prove a lock, add to it what is missing, and with ``minimal`` take away what can go; that is proven too.
 
         Raises what :meth:`prove` does.
@@ -86,7 +90,7 @@ class Proving:
         document = proof_document(proof, network=self.network, mended=self.mended)
         return Proven(locked, tuple(self.mended), proof.exposed, document)
 
-    def prove(self, locked: Locked, report: Report) -> tuple[Locked, Replayed]:
+    def prove(self, locked: Locked[AnyLock], report: Report) -> tuple[Locked[AnyLock], Replayed]:
         """Replay the samples in a clean room of the lock.
 
         What is missing there, and is installed here, is added: the distribution that has it becomes a direct need, and
@@ -125,7 +129,7 @@ class Proving:
         self.tried = replace(self.tried, needed=needed)
         return last
 
-    def minimize(self, locked: Locked, report: Report) -> Locked:
+    def minimize(self, locked: Locked[AnyLock], report: Report) -> Locked[AnyLock]:
         """Take away direct needs without which the model answers its samples in a clean room, one after the other.
 
         What the pickle itself names is not tried, since loading imports it, nor what the user asked to keep.
@@ -143,11 +147,12 @@ class Proving:
                 # Something else brings it along: taking the need away would take nothing away.
                 self.lock(locked.needs)
                 continue
-            known = has_room(less.lock, python=self.interpreter)
+            recipe = self.room(less)
+            known = is_kept(recipe)
             if failure := self._failure(less, report):
                 report(Done("minimal", f"{item.name} stays: without it, {failure}"))
                 if not known:
-                    forget_room(less.lock, python=self.interpreter)
+                    forget(recipe)
                 self.lock(locked.needs)
                 continue
             gone = sorted(locked.lock.versions().keys() - less.lock.versions().keys())
@@ -155,24 +160,25 @@ class Proving:
             self.tried, locked = tried, less
         return locked
 
-    def _failure(self, locked: Locked, report: Report) -> str:
+    def _failure(self, locked: Locked[AnyLock], report: Report) -> str:
         try:
             self._replay(locked, _quietly(report))
         except (ModelFailed, AnswersDiffer) as error:
             return error.message
         return ""
 
-    def _replay(self, locked: Locked, report: Report) -> Replayed:
+    def _replay(self, locked: Locked[AnyLock], report: Report) -> Replayed:
         return prove_draft(
             self.draft,
-            locked.lock,
-            python=self.interpreter,
+            self.room(locked),
             sealed_on=self.sealed_on,
             network=self.network,
             report=report,
         )
 
-    def _missing(self, error: EnvelopeError, locked: Locked, innocent: Collection[str]) -> Iterator[tuple[str, str]]:
+    def _missing(
+        self, error: EnvelopeError, locked: Locked[AnyLock], innocent: Collection[str]
+    ) -> Iterator[tuple[str, str]]:
         """Give distributions of this environment that may be what was missing, the likeliest first, and what failed."""
         if not isinstance(error, ModelFailed):
             return

@@ -7,14 +7,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from model_envelope.dependencies.index import IndexSettings
-from model_envelope.dependencies.rooms import clean_room, spoilt
+from model_envelope.dependencies.kept_rooms import Recipe, Room, kept_room, spoilt
 from model_envelope.foundation import carrying, process
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.files import scratch_folder
-from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Note, Report, Started, silent
 from model_envelope.runtime import manifest
 from model_envelope.runtime.comparing import only_last_bits
@@ -24,7 +22,6 @@ from model_envelope.runtime.reading import EnvelopeFiles, read_envelope
 from model_envelope.runtime.replay import MethodReplay
 from model_envelope.runtime.replay import from_document as replays_from_document
 from model_envelope.store.draft import Draft
-from model_envelope.workflows.wheels import index_with
 
 Command = Callable[..., Sequence[str | Path]]
 """Gives the command that runs an interpreter with the arguments that it is called with."""
@@ -119,52 +116,30 @@ def replay_with(
 
 
 def replay_in_room(
-    lock: Lock,
-    envelope: EnvelopeFiles,
-    *,
-    python: Path,
-    network: bool = False,
-    name: str = "",
-    index: IndexSettings | None = None,
-    report: Report = silent,
+    recipe: Recipe, envelope: EnvelopeFiles, *, network: bool = False, name: str = "", report: Report = silent
 ) -> Replayed:
-    """Replay the samples in a clean room made from a lock, with an empty home folder and, on Linux, without a network.
+    """Replay the samples in a clean room, with an empty home folder and, on Linux, without a network.
 
-    ``network`` leaves the network to the model, ``name`` says whose room it is, and ``index`` where packages come from
-    (default: as pip's settings on this machine have it). A room of the cache in which the model fails or answers
-    otherwise is looked through; if it is not as it was installed, it is made anew and asked again.
+    ``network`` leaves the network to the model, ``name`` says whose room it is. A room of the cache in which the model
+    fails or answers otherwise is looked through; if it is not as it was installed, it is made anew and asked again.
 
     Raises ``ModelFailed``, caused by :class:`Missed`, where the model fails, and what making the room raises.
     """
-    room = clean_room(lock, python=python, report=report, index=index or index_with(envelope.path), belongs_to=name)
+    room = kept_room(recipe, belongs_to=name, report=report)
     report(Started("prove", "Replaying the samples in a clean room"))
     try:
-        found = replay_in(room, envelope, network=network)
+        found = _replay_in(room, envelope, network=network)
         if not room.cached or all(item.agrees for item in found.replays) or not spoilt(room):
             return found
     except EnvelopeError:
         if not room.cached or not spoilt(room):
             raise
-    room = clean_room(lock, python=python, report=report, index=index or index_with(envelope.path), belongs_to=name)
+    room = kept_room(recipe, belongs_to=name, report=report)
     report(Started("prove", "Replaying the samples in a clean room"))
-    return replay_in(room, envelope, network=network)
+    return _replay_in(room, envelope, network=network)
 
 
-class Place(Protocol):
-    """An environment in which samples can be replayed: a clean room, of whatever kind of lock."""
-
-    def command(self, *args: str | Path) -> Sequence[str | Path]:
-        """Give the command that starts its Python with some arguments."""
-
-    def environment(self) -> Mapping[str, str]:
-        """Give the variables to start that with."""
-
-
-def replay_in(room: Place, envelope: EnvelopeFiles, *, network: bool = False) -> Replayed:
-    """Replay the samples in a room, with an empty home folder and, without ``network``, off the network.
-
-    Raises what :func:`replay_with` does, with hints what the model misses there.
-    """
+def _replay_in(room: Room, envelope: EnvelopeFiles, *, network: bool) -> Replayed:
     # What lies in the user's home (downloaded data, settings of libraries) would not be where the model goes.
     with scratch_folder(prefix="envelope-home-") as home:
         own = {name: value for name, value in room.environment().items() if not name.startswith("XDG_")}
@@ -187,27 +162,22 @@ def replay_in(room: Place, envelope: EnvelopeFiles, *, network: bool = False) ->
 
 def prove_draft(
     draft: Draft,
-    lock: Lock,
+    recipe: Recipe,
     *,
-    python: Path,
     sealed_on: Machine | None = None,
     network: bool = False,
-    index: IndexSettings | None = None,
     report: Report = silent,
 ) -> Replayed:
-    """Replay the samples of a draft in a clean room made from a lock, and report what is to be known of it.
+    """Replay the samples of a draft in its clean room, and report what is to be known of it.
 
-    ``sealed_on`` is the machine that the samples were answered on, ``network`` leaves the network to the model,
-    and ``index`` says where packages come from.
+    ``sealed_on`` is the machine that the samples were answered on, and ``network`` leaves the network to the model.
 
     Raises :class:`AnswersDiffer` where a method answers otherwise there, and what :func:`replay_in_room` does.
     """
     (draft.folder / manifest.NAME).write_bytes(manifest.compose(draft.folder))
     files = read_envelope(draft.folder)
     name = files.description.name
-    proof = replay_in_room(lock, files, python=python, network=network, name=name, index=index, report=report).judged(
-        sealed_on
-    )
+    proof = replay_in_room(recipe, files, network=network, name=name, report=report).judged(sealed_on)
     if wrong := disagreement(proof.replays, "in the clean room", apart=proof.apart):
         raise wrong
     for remark in proof.remarks():

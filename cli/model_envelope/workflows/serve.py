@@ -127,9 +127,9 @@ def _in_process(
             isolated=python is None,
         )
         if python is None:
-            from model_envelope.dependencies.conda.rooms import CondaRoom
             from model_envelope.dependencies.interpreter import describe
-            from model_envelope.dependencies.rooms import Room, clean_room
+            from model_envelope.dependencies.kept_rooms import kept_room
+            from model_envelope.dependencies.rooms import clean_room
             from model_envelope.foundation.lockfile import Lock
             from model_envelope.foundation.platforms import Platform
             from model_envelope.targets.context import merged_lock
@@ -140,7 +140,9 @@ def _in_process(
 
             lock = Lock.parse(merged_lock(files, target))
             if (conda_lock := conda.read_lock(files)) is not None:
-                room: CondaRoom | Room = conda.room_of(files, conda_lock, report, pip=lock)
+                with fitting(files, Platform.here(), report):
+                    recipe = conda.recipe_of(files, conda_lock, pip=lock)
+                    room = kept_room(recipe, belongs_to=files.path.name, report=report)
             else:
                 interpreter = interpreter_for(files)
                 with fitting(files, Platform.of(describe(interpreter).platform), report):

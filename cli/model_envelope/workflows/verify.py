@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model_envelope.dependencies.interpreter import describe, find_series
+from model_envelope.dependencies.rooms import pip_recipe
 from model_envelope.foundation.errors import Answered, InvalidInput
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
@@ -20,7 +21,8 @@ from model_envelope.store import trust as store_trust
 from model_envelope.store.ledger import read_ledger
 from model_envelope.workflows.fitting import check_python, fitting
 from model_envelope.workflows.provenance import read_provenance
-from model_envelope.workflows.replaying import Replayed, disagreement, replay_in, replay_in_room, replay_with
+from model_envelope.workflows.replaying import Replayed, disagreement, replay_in_room, replay_with
+from model_envelope.workflows.wheels import index_with
 
 
 @dataclass(frozen=True)
@@ -136,15 +138,14 @@ def _clean(files: EnvelopeFiles, python: Path | None, network: bool, report: Rep
     from model_envelope.workflows import conda
 
     if (conda_lock := conda.read_lock(files)) is not None:
-        room = conda.room_of(files, conda_lock, report)
-        report(Started("clean", "Replaying the samples in an environment made from the conda lock"))
-        return replay_in(room, files, network=network)
+        with fitting(files, Platform.here(), report):
+            recipe = conda.recipe_of(files, conda_lock)
+            return replay_in_room(recipe, files, network=network, name=files.path.name, report=report)
     interpreter = python or interpreter_for(files)
     check_python(files, interpreter)
     with fitting(files, Platform.of(describe(interpreter).platform), report):
-        return replay_in_room(
-            read_lock(files.path), files, python=interpreter, network=network, name=files.path.name, report=report
-        )
+        recipe = pip_recipe(read_lock(files.path), python=interpreter, index=index_with(files.path))
+        return replay_in_room(recipe, files, network=network, name=files.path.name, report=report)
 
 
 def interpreter_for(files: EnvelopeFiles) -> Path:

@@ -36,6 +36,8 @@ class CondaLockRequest:
     ``requirements`` are the bytes of a requirements file, the direct needs; ``along`` all that they lead to in the
     packing ``environment``, by canonical name, with the versions there. ``platforms`` are conda's names of them.
     ``origins`` says where distributions of that environment come from that were installed from no index (PEP 610).
+    ``upgrades`` are distributions, by canonical name, that are to have another version than there: the one that is
+    given, or any where that is empty.
     """
 
     requirements: bytes
@@ -45,20 +47,23 @@ class CondaLockRequest:
     channels: Channels = field(default_factory=Channels)
     index: IndexSettings = field(default_factory=IndexSettings)
     origins: Mapping[str, str] = field(default_factory=dict)
+    upgrades: Mapping[str, str] = field(default_factory=dict)
 
     def conda_specs(self) -> list[str]:
-        """Give the conda packages to ask for, with the versions of the packing environment."""
+        """Give the conda packages to ask for, with the versions of the packing environment but for upgrades."""
         packages = self.environment.packages
         names = {"python"} | {name for key in (*self._lines(), *self.along) if (name := self._owner(key))}
         if self.pip_lines():
             names |= {"pip"} & packages.keys()
-        return [f"{name} =={packages[name]}" for name in sorted(names)]
+        wanted = {name: packages[name] for name in names}
+        wanted |= {name: version for key, version in self.upgrades.items() if (name := self._owner(key))}
+        return [f"{name} =={version}" if version else name for name, version in sorted(wanted.items())]
 
     def pip_lines(self) -> list[str]:
         """Give what conda has no package of, as pip reads it."""
         needs = {key: line for key, line in self._lines().items() if not self._owner(key)}
         along = {key: f"{key}=={version}" for key, version in self.along.items() if not self._owner(key)}
-        return [line for _, line in sorted({**along, **needs}.items())]
+        return [self._upgraded(key, line) for key, line in sorted({**along, **needs}.items())]
 
     def from_elsewhere(self) -> dict[str, str]:
         """Give what pip installed from no index, and where it came from: no index can be asked for it."""
@@ -86,6 +91,10 @@ class CondaLockRequest:
     def redact(self, text: str) -> str:
         """Take the credentials of channels and indexes out of a text that is shown."""
         return scrub(text, self.channels.secrets() | self.index.secrets())
+
+    def _upgraded(self, key: str, line: str) -> str:
+        version = self.upgrades.get(key)
+        return line if version is None else re.sub(r"==[^\s;]+", f"=={version}" if version else "", line)
 
     def _owner(self, key: str) -> str | None:
         # A need that names its own range stands in the place of what is installed here.

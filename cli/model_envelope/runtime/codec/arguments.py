@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -120,9 +120,13 @@ class MethodCodec:
 
         Raises :class:`InvalidAnswer` where the model gave something that its signature does not allow.
         """
+        return self.encode_by(self.returns.encode, answer)
+
+    def encode_by(self, encode: Callable[[Any, str, Problems], Any], answer: Any) -> Any:
+        """Write the answer with a method of its codec; raises as :meth:`encode` does."""
         problems = Problems()
         try:
-            value = self.returns.encode(answer, "$", problems)
+            value = encode(answer, "$", problems)
         except RecursionError:
             value = None
             problems.add("$", *_TOO_DEEP, "answer.depth")

@@ -10,7 +10,7 @@ from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.arrays import shapes
 from model_envelope.runtime.codec.base import Codec, Definitions, codec_for, describe
 from model_envelope.runtime.codec.tables.cells import cell_for
-from model_envelope.runtime.codec.values.scalars import INTEGERS, LARGEST, NON_FINITE, Refused
+from model_envelope.runtime.codec.values.scalars import INTEGERS, LARGEST, NON_FINITE, Refused, are_unicode
 from model_envelope.runtime.errors import InvalidSignature, Problems
 
 _NONE = type(None)
@@ -241,6 +241,8 @@ class Texts(Leaves):
         values = array.reshape(-1).tolist()
         if array.dtype.kind == "T" and hasattr(array.dtype, "na_object"):
             values = [None if value is array.dtype.na_object else value for value in values]
+        if self.dtype == "string" and set(map(type, values)) == {str} and are_unicode(values):
+            return array.tolist()
         return self.one_by_one(values, array.shape, path, problems)
 
 

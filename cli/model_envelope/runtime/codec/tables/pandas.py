@@ -93,7 +93,8 @@ class PandasTable:
         levels = levels_of(value, self.kind.index, path, problems)
         if levels is None:
             return None
-        taken = levels | {column.name: value.iloc[:, at] for at, column in enumerate(self.kind.columns)}
+        series = (series for _, series in value.items())
+        taken = levels | {column.name: one for column, one in zip(self.kind.columns, series, strict=True)}
         before = len(problems.items) + problems.dropped
         written = {
             name: self.columns[name].encode(series, _bound(_in_rows(path), name), problems)

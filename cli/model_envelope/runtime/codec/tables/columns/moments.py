@@ -100,25 +100,33 @@ class Moments:
             raise Refused("range")
 
     def write(self, array: Any) -> list[Any]:
-        """Write all moments at once, no finer than they are."""
+        """Write all moments at once, each no finer than it is: its text does not depend on its neighbours."""
         import numpy as np
 
         plain = np.asarray(array.tz_convert("UTC").tz_localize(None) if self.zoned else array)
-        plain = plain.astype(f"M8[{np.datetime_data(plain.dtype)[0]}]", copy=False)
+        finest = np.datetime_data(plain.dtype)[0]
+        plain = plain.astype(f"M8[{finest}]", copy=False)
         missing = np.isnat(plain)
-        counts = plain[~missing]
-        for unit in ("s", "ms", "us"):
-            coarse = plain.astype(f"M8[{unit}]")
-            if (coarse[~missing] == counts).all():
-                plain = coarse
-                break
-        seconds = counts.astype("M8[s]").astype(np.int64)
+        coarse = plain.astype("M8[s]")
+        seconds = coarse.astype(np.int64)[~missing]
         if ((seconds < _FIRST) | (seconds > _LAST)).any():
             raise Refused("years 1 to 9999")
-        texts = np.datetime_as_string(plain).tolist()
+        texts = np.datetime_as_string(coarse).tolist()
+        rest = np.flatnonzero((coarse != plain) & ~missing)
+        for unit in ("ms", "us", "ns"):
+            if not len(rest):
+                break
+            finer = plain[rest].astype(f"M8[{unit}]")
+            for at, text in zip(rest.tolist(), np.datetime_as_string(finer).tolist(), strict=True):
+                texts[at] = text
+            rest = rest[finer != plain[rest]]
         if self.zoned:
             texts = [text + "Z" for text in texts]
-        return [None if null else text for text, null in zip(texts, missing.tolist(), strict=True)]
+        return (
+            [None if null else text for text, null in zip(texts, missing.tolist(), strict=True)]
+            if missing.any()
+            else texts
+        )
 
 
 def _minutes(text: str) -> int:
