@@ -145,7 +145,7 @@ class App:
         except InvalidPayload as error:
             signature = service.envelope.signature.methods[name]
             response = payload_problem(error, signature, request_id, show_values=self.settings.show_values)
-            self.metrics.refused(error.problems, name)
+            self.metrics.refused(error.problems, name, error.code)
             exchange.code = error.code
         except EnvelopeError as error:
             failure(exchange.trace, error, body=raw, names=self._names[name], show_values=self.settings.show_values)
