@@ -23,7 +23,7 @@ from model_envelope.runtime.errors import EnvelopeError, InvalidPayload
 from model_envelope.runtime.openapi import openapi_document
 from model_envelope.serving.bodies import read_body
 from model_envelope.serving.guard import Guard
-from model_envelope.serving.media import Speaker, packed
+from model_envelope.serving.media import Speaker, has_arrow, packed
 from model_envelope.serving.problems import HttpProblem, payload_problem, problem_response, server_problem, told
 from model_envelope.serving.service import Phase, Service
 
@@ -71,7 +71,11 @@ def create_app(
             Route("/readyz", endpoints.readyz, methods=["GET"]),
             Route("/docs", endpoints.docs, methods=["GET"]),
             Route("/docs/{name}", endpoints.docs_asset, methods=["GET"]),
-            Route("/openapi.json", endpoints.fixed(dump_json(openapi_document(service.envelope))), methods=["GET"]),
+            Route(
+                "/openapi.json",
+                endpoints.fixed(dump_json(openapi_document(service.envelope, arrow=has_arrow()))),
+                methods=["GET"],
+            ),
             Route("/signature", endpoints.fixed(dump_json(_signature(service))), methods=["GET"]),
             Route("/envelope", endpoints.fixed(dump_json(_about(service))), methods=["GET"]),
         ],
