@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import types
+from collections.abc import Generator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect
 
@@ -34,17 +37,44 @@ async def read_body(scope: Scope, receive: Receive, encoding: str | None, *, lim
         if not header(scope["headers"], b"expect"):
             await _discard(receive)
         raise too_large(limit)
+    coming = _whole(receive, limit).__await__()
+    try:
+        # Most bodies are there already: a timer for them would cost more than reading them does.
+        waits_for = next(coming)
+    except StopIteration as there:
+        return await _unpacked(there.value, encoding, limit)
     try:
         async with asyncio.timeout(timeout):
-            raw = await _whole(receive, limit)
+            raw = await _continued(coming, waits_for)
     except TimeoutError:
         late = f"The body was not there within {timeout:g} seconds."
         raise HttpProblem(408, "request.too-slow", late, {"Connection": "close"}) from None
+    return await _unpacked(raw, encoding, limit)
+
+
+async def _unpacked(raw: bytes, encoding: str | None, limit: int) -> bytes:
     if encoding is None:
         return raw
     if len(raw) <= SMALL:
         return decompress(raw, encoding, limit)
     return await asyncio.to_thread(decompress, raw, encoding, limit)
+
+
+@types.coroutine
+def _continued(coming: Generator[Any, Any, bytes], waits_for: Any) -> Generator[Any, Any, bytes]:
+    """Go on with what was begun already, and waits for something."""
+    while True:
+        try:
+            sent = yield waits_for
+        except BaseException as error:  # noqa: BLE001  whoever waits is told, a cancellation above all
+            step = partial(coming.throw, error)
+        else:
+            step = partial(coming.send, sent)
+        try:
+            waits_for = step()
+        except StopIteration as done:
+            found: bytes = done.value
+            return found
 
 
 async def _whole(receive: Receive, limit: int) -> bytes:
