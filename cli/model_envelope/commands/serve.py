@@ -3,7 +3,7 @@ from typing import Annotated
 
 import typer
 
-from model_envelope.commands.options import BaseImage, EnvelopeArgument, Json, Python, Trust
+from model_envelope.commands.options import Arrow, BaseImage, EnvelopeArgument, Json, Python, Trust
 from model_envelope.commands.output import Line, command
 from model_envelope.runtime.codec import ExtraColumns
 from model_envelope.workflows import serve as workflow
@@ -18,6 +18,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes any free one.")] = 8080,
     python: Python = None,
     trust: Trust = False,
+    arrow: Arrow = False,
     base_image: BaseImage = None,
     extra_columns: Annotated[
         ExtraColumns,
@@ -39,6 +40,7 @@ def serve(
             python=python,
             trust=trust,
             base_image=base_image,
+            arrow=arrow,
             extra_columns=extra_columns,
             ready=lambda result: out.finish(result, text=_text),
             log=out.say,

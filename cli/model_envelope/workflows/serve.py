@@ -22,8 +22,8 @@ from model_envelope.runtime.codec import ExtraColumns
 from model_envelope.runtime.errors import from_document
 from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.store import trust as store_trust
-from model_envelope.targets.target import Target, find_target
-from model_envelope.workflows.render import default_image_name, verified
+from model_envelope.targets.target import Target
+from model_envelope.workflows.render import chosen_target, default_image_name, verified
 
 GRACE = 10.0
 """Seconds that a served request has to finish when the service is told to end."""
@@ -59,6 +59,7 @@ def serve(
     python: Path | None = None,
     trust: bool = False,
     base_image: str | None = None,
+    arrow: bool = False,
     extra_columns: ExtraColumns = "refuse",
     ready: Ready = lambda _: None,
     log: Log = lambda _: None,
@@ -68,16 +69,16 @@ def serve(
 
     In a process it runs in a clean room made from the envelope's lock merged with the service's pins, or in ``python``,
     an interpreter that has what both need; the envelope must have been sealed by this user here, or be trusted
-    explicitly. In docker the image is built first, unless it is there. Port 0 takes any free one. ``ready`` is called
-    once it answers, ``log`` with each line that the service writes.
+    explicitly. In docker the image is built first, unless it is there. ``arrow`` is as in :func:`render`. Port 0 takes
+    any free one. ``ready`` is called once it answers, ``log`` with each line that the service writes.
 
     Raises ``Answered`` where the envelope is not what was sealed, and what the service itself failed with: the port in
     use (``serve.port-in-use``), a model that cannot be loaded, answers that are not the sealed ones.
     """
-    files, target = verified(envelope, report), find_target("service")
+    files, target = verified(envelope, report), chosen_target("service", arrow=arrow)
     check_address(host, port)
     if place is Place.DOCKER:
-        return _in_docker(files, host, port, base_image, extra_columns, ready, log, report)
+        return _in_docker(files, target, host, port, base_image, extra_columns, ready, log, report)
     store_trust.require(files, trusted=trust)
     return _in_process(files, target, host, port, python, extra_columns, ready, log, report)
 
@@ -235,6 +236,7 @@ def _ended(code: int, said: list[str]) -> ToolFailed:
 
 def _in_docker(
     files: EnvelopeFiles,
+    target: Target,
     host: str,
     port: int,
     base_image: str | None,
@@ -251,8 +253,10 @@ def _in_docker(
     engine = Engine.connect()
     try:
         labels = engine.labels(image) or {}
-        if base_image is not None or labels.get("io.modelenvelope.digest") != files.digest:
-            build(files.path, image=image, base_image=base_image, report=report)
+        wanted = {"io.modelenvelope.digest": files.digest, "io.modelenvelope.options": ",".join(target.options)}
+        if base_image is not None or any(labels.get(name, "") != value for name, value in wanted.items()):
+            arrow = "arrow" in target.options
+            build(files.path, arrow=arrow, image=image, base_image=base_image, report=report)
         report(Started("serve", f"Starting {image}"))
         with engine.running(
             image, host=host, port=port or None, arguments=("--extra-columns", extra_columns)
