@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,60 @@ def model(tmp_path, wheels):
     dump(tmp_path, "adds.Adds()", "model.pkl")
     (tmp_path / "x.json").write_text('{"x": 1}')
     return [COMMAND, "pack", tmp_path / "model.pkl", "--input", tmp_path / "x.json", "-o", tmp_path / "out"]
+
+
+@pytest.fixture
+def asking(simple_index, tmp_path, monkeypatch):
+    """An index over HTTP that is asked once, and what was fetched before is forgotten."""
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    index = simple_index()
+    index.add("packaging", metadata.version("packaging"))
+    return index
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("trouble", "code", "said"),
+    [
+        ({"status": 407}, "lock.proxy-password", "asks for a password"),
+        ({"status": 503}, "lock.index-broken", "answers with an error of its own"),
+        ({"delay": 3.0}, "lock.index-slow", "did not answer in time"),
+        ({"cut": True}, "lock.index-broken-off", "ended its answer half way"),
+        ({"url": "http://bob:hunter22@127.0.0.1:9/simple"}, "lock.index-unreachable", "cannot be reached"),
+    ],
+    ids=["password", "broken", "slow", "half way", "down"],
+)
+def test_an_index_that_fails_leaves_nothing_and_is_told(cli, model, asking, tmp_path, monkeypatch, trouble, code, said):
+    for name, value in trouble.items():
+        setattr(asking, name, value)
+    monkeypatch.setenv("PIP_INDEX_URL", asking.url)
+    monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "1")
+    ran = cli(*model[1:], "--keep", "packaging")
+    assert ran.code == 4
+    assert f"error[{code}]" in ran.err
+    assert said in ran.err
+    assert "so nothing was locked" in ran.err
+    assert "hint: " in ran.err
+    assert "hunter22" not in ran.err
+    assert not list((tmp_path / "out").glob("*"))
+    assert list_rooms() == ()
+    assert cli(*model[1:], "--keep", "packaging", "--no-lock").code == 0
+
+
+@pytest.mark.parametrize("content", ["{", '{"sha256:0": 1}'])
+def test_a_cache_of_names_that_is_spoilt_is_found_anew(cli, model, asking, tmp_path, monkeypatch, content):
+    monkeypatch.setenv("PIP_INDEX_URL", asking.url)
+    first = cli(*model[1:], "--keep", "packaging", "--json").result
+    (noted,) = (tmp_path / "cache" / "files").glob("packaging/*")
+    kept = noted.read_text()
+    noted.write_text(content)
+    assert cli(*model[1:], "--keep", "packaging", "--name", "again", "--json").result["proven"]
+    assert noted.read_text() == kept
+    assert first["proven"]
 
 
 def test_two_packs_at_once_are_both_well(model, tmp_path):

@@ -137,13 +137,17 @@ def pack(trained: Trained, scratch: Path) -> Packed:
 
 
 def prove(packed: Packed, scratch: Path) -> Path:
-    """Lock an envelope, and replay its samples in an environment that holds its list and nothing else.
+    """Lock an envelope, and replay its samples in a clean room: an environment that holds its lock and nothing else.
 
-    Gives the locked envelope. Raises :class:`Failed`, with what the model or the installer said.
+    Gives the locked envelope. Raises :class:`Failed`, with what the model or the installer said, and where nothing was
+    proven.
     """
-    into = scratch / "locked"
-    done = run([ENVELOPE, "lock", packed.envelope, "--output", into], env=packed.trained.environment)
-    return Path(done.stdout.strip())
+    command = [ENVELOPE, "lock", packed.envelope, "--output", scratch / "locked", "--json"]
+    done = run(command, env=packed.trained.environment)
+    result = json.loads(done.stdout)["result"]
+    if not result["proven"]:
+        raise Failed(f"{packed.trained.case.name} was locked and not proven\n{done.stderr}")
+    return Path(result["path"])
 
 
 def run(

@@ -1,8 +1,8 @@
 """What the tool says a model needs, against what the model turns out to need; `make test-corpus`.
 
 The truth is what the oracle found last (`make bench-dependencies` finds it anew). Each case is trained in the crowded
-environment and packed there; then its list alone is installed into an empty environment, where it has to answer the
-same.
+environment and packed there; then its list is locked, and a clean room is made of that alone, in which every method has
+to answer the same: all cases are proven, none is excused.
 """
 
 import os
@@ -14,6 +14,7 @@ import pytest
 
 from corpus.oracle import Crowded
 from corpus.running import PYTHON, Case, Failed, Packed, cases, crowded, pack, prove, train, truth
+from model_envelope.runtime.reading import read_envelope
 
 PRECISION = 0.95
 TRUTH = truth()
@@ -52,7 +53,7 @@ def packed(
 
 @pytest.fixture(scope="session")
 def proven(packed: Mapping[str, Future[Packed]], pool: ThreadPoolExecutor) -> Mapping[str, Future[Path]]:
-    """The same cases with their list alone, after they were packed."""
+    """The same cases, locked and proven in clean rooms, after they were packed."""
 
     def install(future: Future[Packed]) -> Path:
         case = future.result()
@@ -71,7 +72,8 @@ def test_the_list_of_a_model_is_enough(case, environment, packed, proven):
     kept = packed[case.name].result().kept
     missing = environment.judge(kept, TRUTH[case.name]["needed"]).missing
     assert not missing, f"{case.name} keeps {_and(kept)}, and {_and(missing)} does not come along"
-    proven[case.name].result()
+    envelope = read_envelope(proven[case.name].result())
+    assert {sample.method for sample in envelope.samples} == set(envelope.signature.methods)
 
 
 def test_the_lists_hold_hardly_anything_that_is_not_needed(environment, packed):

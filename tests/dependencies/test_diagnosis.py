@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from model_envelope.dependencies import rooms
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.resolvers import LockRequest, choose
 from model_envelope.dependencies.rooms import clean_room
 from model_envelope.foundation.errors import ToolFailed, Unsolvable
+from model_envelope.foundation.lockfile import Lock, Pin
 from model_envelope.foundation.platforms import Platform
 
 HERE = Platform.here()
@@ -21,7 +23,9 @@ MACHINE = HERE.tag.rpartition("-")[2]
 
 UV, PIP_TOOLS = choose("uv"), choose("pip-tools")
 
-every_resolver = pytest.mark.parametrize("resolver", [UV, PIP_TOOLS], ids=lambda resolver: resolver.name)
+every_resolver = pytest.mark.parametrize(
+    "resolver", [UV, pytest.param(PIP_TOOLS, marks=pytest.mark.slow)], ids=lambda resolver: resolver.name
+)
 
 
 @pytest.fixture(autouse=True)
@@ -203,3 +207,35 @@ def test_a_file_has_another_hash_than_the_index_lists(simple_index, monkeypatch,
     lock = UV.lock(asked)
     with pytest.raises(ToolFailed, match="does not have the hash that the lock has"):
         clean_room(lock, python=Path(sys.executable), index=index.index)
+
+
+@pytest.mark.parametrize("installer", ["uv", pytest.param("pip", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("trouble", "said", "way_out"),
+    [
+        ({"status": 401}, "wants other credentials", "USER:PASSWORD"),
+        ({"status": 403}, "wants other credentials", "USER:PASSWORD"),
+        ({"status": 407}, "the proxy before the package index asks for a password", "HTTPS_PROXY"),
+        ({"status": 503}, "answers with an error of its own", "--no-proof"),
+        ({"delay": 3.0}, "did not answer in time", "--no-proof"),
+        ({"cut": True}, "ended its answer half way", "try again"),
+        ({"url": "http://bob:hunter22@127.0.0.1:9/simple"}, "cannot be reached", "--no-proof"),
+    ],
+    ids=lambda part: "-".join(map(str, part)) if isinstance(part, dict) else "",
+)
+def test_the_index_fails_while_a_clean_room_is_made(
+    installer, trouble, said, way_out, simple_index, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("ENVELOPE_CACHE_DIR", str(tmp_path / "cache"))
+    if installer == "pip":
+        monkeypatch.setattr(rooms, "find_uv", lambda: None)
+    index = simple_index()
+    lock = Lock((Pin("thing", "1.0", (index.add("thing"),)),))
+    for name, value in trouble.items():
+        setattr(index, name, value)
+    with pytest.raises(ToolFailed, match=said) as caught:
+        clean_room(lock, python=Path(sys.executable), index=replace(index.index, timeout="1"))
+    assert caught.value.code == "room.install"
+    assert way_out in caught.value.hint
+    assert "hunter22" not in str(caught.value)
+    assert not list((tmp_path / "cache" / "rooms").glob("*/"))

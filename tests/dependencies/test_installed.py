@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from model_envelope.dependencies import installed as module
+from model_envelope.dependencies import distribution as module
 from model_envelope.dependencies.installed import Installed
 
 

@@ -10,9 +10,9 @@ from wheelhouses import Wheelhouse
 from model_envelope.dependencies import programs
 from model_envelope.dependencies.file_names import with_file_names
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.dependencies.interpreter import Interpreter
 from model_envelope.dependencies.resolvers import RESOLVERS, LockRequest, choose, pip_tools, uv
 from model_envelope.foundation.errors import InvalidInput, ToolMissing, Unsolvable
+from model_envelope.foundation.interpreter import Interpreter
 from model_envelope.foundation.lockfile import Lock, Pin
 
 PYTHON = Path(sys.executable)

@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 
 from model_envelope.dependencies import kept_rooms, room_cache, rooms
-from model_envelope.dependencies.interpreter import describe
 from model_envelope.dependencies.rooms import clean_room
 from model_envelope.foundation import process
 from model_envelope.foundation.directories import cache_dir
 from model_envelope.foundation.errors import ToolFailed, ToolMissing
+from model_envelope.foundation.interpreter import describe
 from model_envelope.foundation.lockfile import Lock, Pin
 from model_envelope.foundation.progress import Done, Note, Started
 
 PYTHON = Path(sys.executable)
 
 
-@pytest.fixture(params=["uv", "pip"])
+@pytest.fixture(params=["uv", pytest.param("pip", marks=pytest.mark.slow)])
 def installer(request, monkeypatch, tmp_path):
     monkeypatch.setenv("ENVELOPE_CACHE_DIR", str(tmp_path / "cache"))
     if request.param == "pip":

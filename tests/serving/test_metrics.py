@@ -20,9 +20,10 @@ from strategies_tables import TEXT_STORAGE
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.errors import EnvelopeError, Problem
 from model_envelope.runtime.reading import read_envelope
+from model_envelope.runtime.runtime_digest import runtime_digest
 from model_envelope.serving import metrics as module
 from model_envelope.serving.cells import Cells
-from model_envelope.serving.metrics import Metrics
+from model_envelope.serving.metrics import FOLDER, Metrics
 
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0,text/plain;version=0.0.4;q=0.5"
 ODD = 'a"b\\c\nd'
@@ -43,7 +44,7 @@ def envelope(tmp_path_factory):
 
 @pytest.fixture
 def metrics(envelope):
-    return Metrics(envelope, ["/livez"], runtime_digest="0123")
+    return Metrics(envelope, ["/livez"])
 
 
 def scraped(metrics, accept="") -> dict:
@@ -104,7 +105,11 @@ def test_no_client_decides_how_many_series_there_are(metrics):
     for number in range(50):
         metrics.request(f"/wp-admin/{number}", "GET", 404, 0.1)
         metrics.request("", f"BREW{number}", 405, 0.1)
-        metrics.refused([Problem(f"$.X[0].zip{number}", "an unknown column", "none", "payload.unknown")], "predict")
+        metrics.refused(
+            [Problem(f"$.X[0].zip{number}", "an unknown column", "none", "payload.unknown")],
+            "predict",
+            "payload.invalid",
+        )
     samples = scraped(metrics)
     assert value(samples, f"{HTTP}_count", **http("GET", "404", "")) == 50
     assert value(samples, f"{HTTP}_count", **http("_OTHER", "405", "")) == 50
@@ -123,11 +128,14 @@ def test_a_route_that_is_known_is_told_apart(metrics):
 
 def test_refusals_are_counted_by_column_and_code_once_a_request(metrics):
     bad = Problem("$.X[3].age", "a string", "an integer", "payload.type")
-    metrics.refused([bad, Problem("$.X[9].age", "a string", "an integer", "payload.type")], "predict")
-    metrics.refused([bad], "predict")
-    metrics.refused([Problem(f"$.X[0].{ODD}", "null", "a string", "payload.null")], "predict")
-    metrics.refused([Problem("$.X[0].tags[2]", "null", "a string", "payload.null")], "predict")
-    metrics.refused([Problem("$", "a list", "an object", "payload.type")], "score")
+    metrics.refused(
+        [bad, Problem("$.X[9].age", "a string", "an integer", "payload.type")], "predict", "payload.invalid"
+    )
+    metrics.refused([bad], "predict", "payload.invalid")
+    metrics.refused([Problem(f"$.X[0].{ODD}", "null", "a string", "payload.null")], "predict", "payload.invalid")
+    metrics.refused([Problem("$.X[0].tags[2]", "null", "a string", "payload.null")], "predict", "payload.invalid")
+    metrics.refused([Problem("$", "a list", "an object", "payload.type")], "score", "payload.invalid")
+    metrics.refused([], "predict", "payload.malformed")
     metrics.turned_away("request.too-large")
     for accept in ("", OPEN_METRICS):
         samples = scraped(metrics, accept)
@@ -141,14 +149,15 @@ def test_refusals_are_counted_by_column_and_code_once_a_request(metrics):
             (ODD, "payload.null"): 1,
             ("tags", "payload.null"): 1,
             ("", "payload.type"): 1,
+            ("", "payload.malformed"): 1,
             ("", "request.too-large"): 1,
         }
 
 
 def test_beyond_some_thousands_of_columns_only_the_code_counts(metrics, monkeypatch):
     monkeypatch.setattr(module, "MOST_REFUSALS", 1)
-    metrics.refused([Problem("$.X[3].age", "a string", "an integer", "payload.type")], "predict")
-    metrics.refused([Problem("$.X[3].tags", "a string", "a list", "payload.type")], "predict")
+    metrics.refused([Problem("$.X[3].age", "a string", "an integer", "payload.type")], "predict", "payload.invalid")
+    metrics.refused([Problem("$.X[3].tags", "a string", "a list", "payload.type")], "predict", "payload.invalid")
     samples = scraped(metrics)
     assert value(samples, "envelope_refusals_total", column="age", code="payload.type") == 1
     assert value(samples, "envelope_refusals_total", column="", code="payload.type") == 1
@@ -188,7 +197,7 @@ def test_what_goes_on_now_what_failed_and_what_was_checked(metrics):
 
 def test_which_model_answers(metrics, envelope):
     python = ".".join(map(str, sys.version_info[:3]))
-    info = {"name": "scorer", "digest": envelope.digest, "runtime_digest": "0123", "python": python}
+    info = {"name": "scorer", "digest": envelope.digest, "runtime_digest": runtime_digest(), "python": python}
     assert value(scraped(metrics), "envelope_model_info", **info) == 1
 
 
@@ -238,7 +247,7 @@ from pathlib import Path
 from model_envelope.runtime.reading import read_envelope
 from model_envelope.serving.metrics import Metrics
 
-metrics = Metrics(read_envelope(Path(sys.argv[1])), folder=Path(sys.argv[2]), supervisor=os.getppid())
+metrics = Metrics(read_envelope(Path(sys.argv[1])))
 for line in sys.stdin:
     name, *arguments = json.loads(line)
     answer = getattr(metrics, name)(*arguments)
@@ -250,8 +259,10 @@ class Worker:
     """A process with metrics that does what it is told."""
 
     def __init__(self, envelope, folder):
-        command = [sys.executable, "-c", WORKER, str(envelope.path), str(folder)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command, variables = [sys.executable, "-c", WORKER, str(envelope.path)], {**os.environ, FOLDER: str(folder)}
+        self.process = subprocess.Popen(
+            command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def do(self, name, *arguments):
         self.process.stdin.write(json.dumps([name, *arguments]) + "\n")
@@ -313,7 +324,7 @@ def test_workers_that_die_again_and_again_leave_no_files_behind_and_no_count_is_
         last = start()
         for _ in range(4):
             last.do("request", "/predict", "POST", 200, 0.02)
-            last.do("refused", [], "predict")
+            last.do("refused", [], "predict", "payload.malformed")
             last.kill()
             last = start()
         samples = scraped(last)

@@ -43,6 +43,16 @@ def test_a_clash_names_both_sides_and_all_clashes_at_once():
     assert said["uvicorn"][1].endswith("for the target `service`")
 
 
+def test_a_clash_says_what_to_do():
+    with pytest.raises(Unsolvable) as caught:
+        merged(lock(starlette="0.19.1", anyio="4.0"))
+    assert "`envelope lock ENVELOPE --for service --upgrade-package starlette`" in caught.value.hint
+    # What only the target's own packages cannot live with is solved by taking other ones of these.
+    with pytest.raises(Unsolvable) as caught:
+        merged(lock(anyio="3.7.0"))
+    assert "`envelope lock ENVELOPE --for service` looks for versions of the target's packages" in caught.value.hint
+
+
 def test_what_a_replaced_pin_needed_does_not_count():
     # starlette is the envelope's, and the envelope's lock was solved with it: only it knows which anyio that needs.
     assert merged(lock(anyio="3.7.0", starlette="0.46.0"))["anyio"].version == "3.7.0"

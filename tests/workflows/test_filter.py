@@ -1,6 +1,7 @@
 """The user's own rules on the whole road: what is packed, locked, proven and noted down."""
 
 import json
+import shutil
 import subprocess
 import sys
 import venv
@@ -21,11 +22,12 @@ from model_envelope.workflows.lock import lock
 from model_envelope.workflows.pack import Asked, Label, SampleFile, pack
 
 
-@pytest.fixture
-def linear(tmp_path):
-    """The pickle of a model of scikit-learn, with its samples beside it."""
+@pytest.fixture(scope="session")
+def fitted(tmp_path_factory):
+    """The folder of a pickled model of scikit-learn and its samples."""
+    folder = tmp_path_factory.mktemp("fitted")
     run(
-        tmp_path,
+        folder,
         """
         import pickle, numpy
         from sklearn.linear_model import LinearRegression
@@ -34,6 +36,13 @@ def linear(tmp_path):
         pickle.dump(X, open("x.pkl", "wb"))
         """,
     )
+    return folder
+
+
+@pytest.fixture
+def linear(fitted, tmp_path):
+    """The pickle of a model of scikit-learn, with its samples beside it."""
+    shutil.copytree(fitted, tmp_path, dirs_exist_ok=True)
     return tmp_path / "model.pkl"
 
 
@@ -55,6 +64,7 @@ def locked(envelope):
     return {line.partition("==")[0] for line in lines if "==" in line}
 
 
+@pytest.mark.slow
 def test_options_of_the_command(linear, tmp_path, envelope):
     words = [
         "--keep",
@@ -82,6 +92,7 @@ def test_a_pair_without_a_new_name_is_a_wrong_use(linear, envelope):
     assert "error[usage.pair]: found `numpy`, `a==1`, expected OLD=NEW" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_file_of_the_project_counts_and_the_command_wins(linear, tmp_path):
     (tmp_path / "pyproject.toml").write_text("[tool.envelope]\nkeep = ['scipy']\ndrop = ['threadpoolctl', 'joblib']\n")
     result = packed(linear, tmp_path / "out", asked=Asked(keep=("joblib",)))
@@ -152,6 +163,7 @@ def test_a_script_s_own_project_counts(tmp_path):
     assert [line.partition("==")[0] for line in requirements(Path(done.stdout.strip()))] == ["numpy"]
 
 
+@pytest.mark.slow
 def test_sizes_and_who_requires_whom_are_noted(linear, tmp_path):
     result = dependencies(packed(linear, tmp_path / "out").path)
     found = {item.name: item for item in result.packages}

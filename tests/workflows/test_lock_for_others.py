@@ -171,6 +171,21 @@ def test_a_clash_with_a_target_is_solved_by_locking_both_together(index, needing
     assert witness(both.path)["for"] == "web"
 
 
+def test_what_the_target_itself_cannot_live_with_is_told_with_the_way_out(index, needing, web, tmp_path):
+    (web / "target.toml").write_text('kind = "web"\nsummary = "A page"\npackages = []\nrequirements = ["server>=2"]\n')
+    index.add("server", "1.0")
+    index.add("server", "2.0")
+    old = needing("server==1.0")
+    with pytest.raises(Unsolvable) as caught:
+        lock(old, target=str(web), prove=False)
+    assert caught.value.code == "target.clash"
+    (problem,) = caught.value.problems
+    assert (problem.found, problem.expected) == ("1.0 in the envelope's lock", ">=2 for the target `web`")
+    assert "--for web --upgrade-package server" in caught.value.hint
+    new = lock(old, target=str(web), upgrade=["server"], prove=False, into=tmp_path / "new")
+    assert versions(new.path) == {"server": "2.0"}
+
+
 def test_pip_tools_says_that_another_platform_needs_uv(index, needing):
     with pytest.raises(ToolMissing, match=str(OTHER)) as caught:
         lock(needing("fast==1.0"), resolver="pip-tools", platforms=[str(OTHER)], prove=False)

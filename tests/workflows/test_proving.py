@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -186,12 +187,27 @@ def test_minimal_keeps_what_is_needed_and_what_the_user_keeps(tmp_path, wheels):
     assert len(list_rooms()) == 1
 
 
+def test_minimal_leaves_what_a_package_requires_and_drop_takes_it_on_demand(tmp_path, wheels):
+    needed = build_wheel(wheels, "needed-lib", requires=["spare-lib"])
+    installed, source = [needed, build_wheel(wheels, "spare-lib")], "import needed_lib\n" + textwrap.dedent(PLAIN)
+    minimal = packed(tmp_path, source, installed, minimal=True)
+    assert "spare-lib==1.0" in (minimal.path / "env" / "requirements.lock").read_text()
+    dropped = packed(tmp_path / "again", source, installed, asked=Asked(drop=("spare-lib",)))
+    assert dropped.proven
+    assert "spare-lib" not in (dropped.path / "env" / "requirements.lock").read_text()
+
+
 def test_minimal_without_a_proof_makes_no_sense(tmp_path, wheels):
     with pytest.raises(InvalidInput) as caught:
         packed(tmp_path, LAZY.format(module="plot_lib"), [build_wheel(wheels, "plot-lib")], minimal=True, prove=False)
     assert caught.value.code == "minimal.no-proof"
 
 
+PLAIN = """
+    class Model:
+        def predict(self, x: int) -> int:
+            return x + 1
+"""
 ASKS = """
     import socket
 

@@ -1,13 +1,19 @@
+import inspect
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 from models import shop, write_module
 
 import model_envelope as me
 from model_envelope.foundation.errors import InvalidInput, Refused
+from model_envelope.foundation.lockfile import Lock
+from model_envelope.foundation.platforms import Platform
 from model_envelope.runtime.errors import AnswersDiffer, InvalidPayload
+from model_envelope.runtime.reading import read_envelope
+from model_envelope.workflows.pack import pack
 
 SAVE = """
     import sys
@@ -136,6 +142,50 @@ def test_bad_facts_are_refused_before_anything_runs(tmp_path, changes, code):
         _save(**changes, into=tmp_path / "out")
     assert caught.value.code == code
     assert not (tmp_path / "out").exists()
+
+
+def test_a_lock_for_another_machine_and_python(index, tmp_path):
+    here = Platform.here()
+    other = Platform("linux", "arm64" if here.machine == "amd64" else "amd64")
+    version, tag = metadata.version("packaging"), f"py3-none-manylinux_2_17_{other.tag.rpartition('-')[2]}"
+    value = index.add("packaging", version, tag=tag)
+    options = {"lock": True, "prove": True, "query_function": "__call__", "api_input": {"obj": [1, 2]}}
+    saved = _save(keep="packaging", platforms=str(other), python_version="3.12", into=tmp_path / "out", **options)
+    files = read_envelope(saved.path)
+    assert (files.description.platform, files.description.python) == (other.tag, "3.12")
+    (pin,) = Lock.parse(files.lock.read_bytes()).pins
+    assert (pin.name, pin.version, pin.hashes) == ("packaging", version, (value,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"platforms": "solaris/sparc"}, "lock.platform"),
+        ({"python_version": "3"}, "lock.python-version"),
+        ({"lock": True, "resolver": "poetry"}, "lock.unknown-resolver"),
+        ({"sample_rows": 0}, "samples.rows"),
+    ],
+)
+def test_what_nothing_can_be_locked_or_sealed_with_is_refused_before_anything_runs(tmp_path, changes, code):
+    with pytest.raises(InvalidInput) as caught:
+        _save(**changes, into=tmp_path / "out")
+    assert caught.value.code == code
+    assert not (tmp_path / "out").exists()
+
+
+def test_how_many_samples_are_sealed(tmp_path):
+    saved = _save(model=abs, query_function="__call__", api_input={"x": -1}, keep_samples=False, into=tmp_path)
+    assert not (saved.path / "samples").exists()
+
+
+def test_it_takes_whatever_pack_takes():
+    theirs = {"samples": "api_input", "answers": "api_output", "methods": "query_function", "network": "allow_network"}
+    theirs |= {"rows": "sample_rows", "asked": "keep", "label": "instance_name", "aim": "platforms"}
+    theirs |= {"limits": "time_limit"}
+    # These are known of a model that is in memory: its interpreter, its types, its folders.
+    known = {"python", "columns", "project", "search"}
+    wanted = {theirs.get(name, name) for name in inspect.signature(pack).parameters if name not in known}
+    assert wanted <= inspect.signature(me.save_model).parameters.keys()
 
 
 def test_answers_that_are_not_the_models_are_refused(tmp_path):

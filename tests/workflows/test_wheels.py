@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 import venv
 
 import pytest
@@ -22,6 +23,7 @@ from model_envelope.targets.context import render_context
 from model_envelope.targets.target import find_target
 from model_envelope.workflows.lock import lock
 from model_envelope.workflows.pack import Aim, SampleFile, pack
+from model_envelope.workflows.serve import serve
 from model_envelope.workflows.verify import verify
 
 SERIES = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -169,6 +171,22 @@ def test_a_clean_room_without_uv_finds_them_too(index, install, packed, monkeypa
     result = packed(python, "my models, and more", prove=False)
     monkeypatch.setattr(rooms, "find_uv", lambda: None)
     assert not verify(result.path, clean=True).objection()
+
+
+@pytest.mark.network
+def test_what_travels_is_there_where_the_envelope_is_served(wheelhouse, install, packed):
+    python, _ = install(wheelhouse, GIT)
+    result = packed(python)
+    assert result.proven
+    seen = []
+
+    def ready(service):
+        with urllib.request.urlopen(f"{service.url}/predict", b'{"x": 3.0}') as response:
+            seen.append(json.load(response))
+        raise KeyboardInterrupt
+
+    serve(result.path, port=0, ready=ready)
+    assert seen == ["1.0" * 3]
 
 
 def test_what_left_no_record_is_told_and_left_to_an_index(index, install, packed):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_envelope.dependencies.installed import Distribution, Installed
+from model_envelope.dependencies.distribution import Distribution
+from model_envelope.dependencies.installed import Installed
 
 Checkout = Callable[[Path, str], str | None]
 """Gives where the code of a folder can be had again, as ``git+https://host/repository@commit#egg=name``, or None."""

@@ -12,7 +12,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from model_envelope.dependencies.installed import Distribution, Installed
+from model_envelope.dependencies.distribution import Distribution
+from model_envelope.dependencies.installed import Installed
 
 
 @dataclass(frozen=True)

@@ -12,39 +12,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from model_envelope.dependencies.asked_modules import AskedModule, look_up
+from model_envelope.dependencies.findings import Evidence, Findings, first_hand, imported_by_value, note_imports
 from model_envelope.dependencies.graph import brought_along
 from model_envelope.dependencies.installed import Installed
-from model_envelope.dependencies.local_code import Followed, LocalCode, LocalFile, LocalModule, follow
+from model_envelope.dependencies.local_code import LocalCode, LocalModule, follow
 from model_envelope.dependencies.rules import Replace, Rules, shipped_rules
 from model_envelope.dependencies.seen import Seen, Use, in_use
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.runtime.errors import Problems
 
-__all__ = ["Doubt", "Dropped", "Evidence", "Kept", "LocalModule", "Needs", "Seen", "Tried", "find_needs"]
+__all__ = ["Doubt", "Dropped", "Kept", "LocalModule", "Needs", "Seen", "Tried", "find_needs"]
 
-_MAIN = ("__main__", "__mp_main__")
 _SELF = "model-envelope"
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """A module that is needed, and where that is seen, for people: ``pickle: sklearn.pipeline.Pipeline``.
-
-    ``lazy`` says that it is imported inside a function, ``guarded`` that it may be that the code goes on without it: it
-    is imported under a ``try``, or a shipped rule asks for it. ``certain`` says that nothing can do without it: the
-    pickle itself names it, or the signature's values are made by it.
-    """
-
-    module: str
-    source: str
-    lazy: bool = False
-    guarded: bool = False
-    certain: bool = False
-
-    @property
-    def weak(self) -> bool:
-        """Whether the code may do without it."""
-        return self.lazy or self.guarded
 
 
 @dataclass(frozen=True)
@@ -124,18 +103,6 @@ class Needs:
         return replace(self, kept=tuple(kept), dropped=tuple(dropped[name] for name in sorted(dropped)))
 
 
-@dataclass
-class _Findings:
-    by_distribution: dict[str, list[Evidence]] = field(default_factory=dict)
-    local: set[LocalModule] = field(default_factory=set)
-    unused: dict[str, str] = field(default_factory=dict)
-    """What only code asks for that nothing asks for, and where."""
-
-    def add(self, owners: Iterable[str], evidence: Evidence) -> None:
-        for owner in owners:
-            self.by_distribution.setdefault(owner, []).append(evidence)
-
-
 def find_needs(
     *,
     scan_globals: Iterable[tuple[str, str]],
@@ -171,11 +138,11 @@ def find_needs(
     roots = [*([main.absolute().parent] if main else []), *local_roots]
     code = LocalCode(loaded=seen.modules, installed=installed, stdlib=stdlib, roots=roots)
     named = sorted(set(scan_globals))
-    findings = _Findings()
-    start, whole = _first_hand(named, sorted(set(flavors)), installed, code, findings, main)
+    findings = Findings()
+    start, whole = first_hand(named, sorted(set(flavors)), installed, code, findings, main)
     for module, home, guarded in by_value:
         if not installed.owners(home):
-            whole += _imported_by_value(module, installed, code, findings, guarded=guarded)
+            whole += imported_by_value(module, installed, code, findings, guarded=guarded)
     for module in code.loaded():
         whole += code.find(module) or ()
         findings.local |= {found for found in (code.top_level(module),) if found}
@@ -184,7 +151,7 @@ def find_needs(
     for owners, module, told in asked.installed:
         findings.add(owners, Evidence(module, told, certain=True))
     names = {part for _, name in named for part in name.split(".")}
-    _note_imports(follow(code, start, named=names, whole=[*whole, *asked.files]), installed, code, findings)
+    note_imports(follow(code, start, named=names, whole=[*whole, *asked.files]), installed, code, findings)
     for rule in filters.keeping(module for module, _ in named):
         if rule.distribution in installed.distributions:
             findings.add((rule.distribution,), Evidence(rule.when, rule.told, guarded=not rule.asked))
@@ -194,95 +161,7 @@ def find_needs(
     return _decide(findings, seen, installed, filters, tried)
 
 
-def _first_hand(
-    named: Sequence[tuple[str, str]],
-    flavors: Sequence[str],
-    installed: Installed,
-    code: LocalCode,
-    findings: _Findings,
-    main: Path | None,
-) -> tuple[list[LocalFile], list[LocalFile]]:
-    """Note what the pickle and the signature name.
-
-    Gives the local files of which they name something, and those that they name as a whole.
-    """
-    start: list[LocalFile] = []
-    whole: list[LocalFile] = []
-    problems = Problems()
-    if main:
-        script = LocalModule(main.stem, main.absolute())
-        findings.local.add(script)
-        start.append(LocalFile(main.stem, script.path, script))
-    asked = [(module, f"pickle: {module}.{name}" if name else f"pickle: {module}") for module, name in named]
-    asked += [(flavor, f"signature: {flavor}") for flavor in flavors]
-    entire = {module for module, name in named if not name}
-    for module, source in asked:
-        if module in _MAIN:
-            if main is None:
-                problems.add(source, "a name of a script", "the script, to carry it along", "needs.unknown-module")
-            continue
-        if code.is_standard(module):
-            continue
-        if (local := code.top_level(module)) is not None:
-            if local.path.exists():
-                findings.local.add(local)
-                (whole if module in entire else start).extend(code.find(module) or ())
-            else:
-                found = f"code that lies in no file of its own (`{local.path}`)"
-                problems.add(source, found, "a module in a folder", "needs.unknown-module")
-        elif owners := installed.owners(module):
-            findings.add(owners, Evidence(module, source, certain=True))
-        else:
-            found = f"no module `{module}` here"
-            problems.add(source, found, "one of an installed distribution or local code", "needs.unknown-module")
-    if problems:
-        raise InvalidInput(
-            problems.summary("the model needs modules that are not here"),
-            code="needs.unknown-module",
-            problems=problems.items,
-            hint="install the missing packages into the packing environment, or put the missing files beside the "
-            "pickle or into the current folder, or name them with `--module PATH`",
-        )
-    return start, whole
-
-
-def _imported_by_value(
-    module: str, installed: Installed, code: LocalCode, findings: _Findings, *, guarded: bool
-) -> tuple[LocalFile, ...]:
-    if code.is_standard(module):
-        return ()
-    if (local := code.top_level(module)) is not None:
-        if local.path.exists():
-            findings.local.add(local)
-        return code.find(module) or ()
-    source = f"pickle: code in it imports {module}"
-    findings.add(installed.owners(module), Evidence(module, source, guarded=guarded))
-    return ()
-
-
-def _note_imports(imports: Iterable[Followed], installed: Installed, code: LocalCode, findings: _Findings) -> None:
-    told: set[tuple[Path, str, bool, bool]] = set()
-    for item in imports:
-        found, module, shown = item.found, item.module, item.file.shown
-        if code.is_standard(module):
-            continue
-        if (local := code.top_level(module)) is not None:
-            if local.path.exists():
-                findings.local.add(local)
-            continue
-        for owner in installed.owners(module):
-            # One line for each file and distribution is enough, but a stronger import must not hide behind a weak one.
-            line = (item.file.path, owner, found.lazy, found.guarded)
-            if item.unused:
-                source = f"{shown} imports {module} in `{item.unused}`"
-                findings.unused.setdefault(owner, f"not used by the model ({source}, which nothing asks for)")
-            elif line not in told:
-                told.add(line)
-                evidence = Evidence(module, f"{shown} imports {module}", lazy=found.lazy, guarded=found.guarded)
-                findings.add((owner,), evidence)
-
-
-def _decide(findings: _Findings, seen: Seen, installed: Installed, rules: Rules, tried: Tried) -> Needs:
+def _decide(findings: Findings, seen: Seen, installed: Installed, rules: Rules, tried: Tried) -> Needs:
     _refuse_to_drop(findings, installed, rules)
     kept, reasons, replaced = _choose(findings, installed, rules, tried)
     left_out = {name: drop.reason for name in rules.unwanted if (drop := rules.dropping(name))}
@@ -339,7 +218,7 @@ def _decide(findings: _Findings, seen: Seen, installed: Installed, rules: Rules,
 
 
 def _doubts(
-    findings: _Findings,
+    findings: Findings,
     kept: Mapping[str, Kept],
     brought: Mapping[str, str],
     used: Mapping[str, Use],
@@ -372,7 +251,7 @@ def _with_preloaded(
 
 
 def _choose(
-    findings: _Findings, installed: Installed, rules: Rules, tried: Tried
+    findings: Findings, installed: Installed, rules: Rules, tried: Tried
 ) -> tuple[dict[str, Kept], dict[str, str], dict[str, str]]:
     """Give the direct needs, reasons for what is none in spite of evidence, and what is replaced by what."""
     kept: dict[str, Kept] = {}
@@ -412,7 +291,7 @@ def _replacement(rule: Replace, installed: Installed, told: tuple[str, ...]) -> 
     return Kept(rule.replacement, version, told, "" if version else rule.specifier)
 
 
-def _refuse_to_drop(findings: _Findings, installed: Installed, rules: Rules) -> None:
+def _refuse_to_drop(findings: Findings, installed: Installed, rules: Rules) -> None:
     """Refuse to drop on demand what the model could not be loaded without: only a replacement has its modules."""
     problems = Problems()
     for key in sorted(rules.unwanted & findings.by_distribution.keys()):

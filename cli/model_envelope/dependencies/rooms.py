@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.dependencies.interpreter import Interpreter, describe
 from model_envelope.dependencies.kept_rooms import (
     NO_SPACE,
     Recipe,
@@ -20,9 +19,12 @@ from model_envelope.dependencies.kept_rooms import (
     no_space,
     without_python,
 )
+from model_envelope.dependencies.pages import addresses, fetch
 from model_envelope.dependencies.programs import find_uv, has_module
+from model_envelope.dependencies.troubles import Trouble, trouble_in, trouble_on_pages
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import ToolFailed, ToolMissing
+from model_envelope.foundation.interpreter import Interpreter, describe
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Report, silent
 
@@ -102,7 +104,8 @@ def _make(folder: Path, interpreter: Interpreter, settings: IndexSettings, *, em
     if not empty:
         installed = install_locked(folder, settings, fresh=fresh)
         if not installed.ok:
-            raise _not_installed(installed, interpreter, settings)
+            lock = Lock.parse((folder / "requirements.lock").read_bytes())
+            raise _not_installed(installed, interpreter, settings, lock)
 
 
 def install_locked(folder: Path, settings: IndexSettings, *, fresh: bool) -> process.Finished:
@@ -139,16 +142,28 @@ def install_locked(folder: Path, settings: IndexSettings, *, fresh: bool) -> pro
     return process.run([*install, *options], cwd=folder, env=variables, timeout=TIMEOUT)
 
 
-def _not_installed(finished: process.Finished, interpreter: Interpreter, settings: IndexSettings) -> ToolFailed:
+def _trouble_with_index(lock: Lock, said: str, settings: IndexSettings) -> Trouble | None:
+    """Ask the index about what was not found: pip calls an index that does not answer a version that is not there."""
+    if "no matching distribution" not in said:
+        return None
+    asked = [pin.name for pin in lock.pins if f"{pin.name}==" in said]
+    met = trouble_on_pages(page for name in asked for page in fetch(settings, addresses(settings, name)))
+    return met[0] if met else None
+
+
+def _not_installed(
+    finished: process.Finished, interpreter: Interpreter, settings: IndexSettings, lock: Lock
+) -> ToolFailed:
     said = (finished.stdout + finished.stderr).lower()
     if NO_SPACE in said:
         return no_space()
     if "hash mismatch" in said or "do not match the hashes" in said or "hashes are required" in said:
         what = "a file that the index gave does not have the hash that the lock has"
         hint = "the lock was edited, or the index gives other files than when it was made: lock again, and compare"
-    elif any(word in said for word in ("error sending request", "retrying (retry", "failed to fetch", "dns error")):
-        what = "the package index cannot be reached"
-        hint = "check the network and pip's settings (`pip config list`); `--no-proof` packs without a clean room"
+    elif trouble := trouble_in(said) or _trouble_with_index(lock, said, settings):
+        what, hint = trouble.text, trouble.hint
+        if trouble.passes:
+            hint += "; `--no-proof` packs without a clean room"
     elif "no wheels" in said or "no matching distribution" in said or "no solution found" in said:
         what = f"the lock names a package that has no file for {interpreter}"
         hint = "the lock was made for another interpreter or platform: lock again for this one"

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from model_envelope.dependencies.installed import Distribution, Installed
+from model_envelope.dependencies.distribution import Distribution
+from model_envelope.dependencies.installed import Installed
 
 _OWN = "model_envelope"
 

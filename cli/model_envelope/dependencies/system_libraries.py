@@ -19,9 +19,10 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
+from model_envelope.dependencies.distribution import Distribution
 from model_envelope.dependencies.elf import Linkage, MalformedElf, read_linkage
 from model_envelope.dependencies.graph import Package, same_version
-from model_envelope.dependencies.installed import Distribution, Installed
+from model_envelope.dependencies.installed import Installed
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.libraries import Libraries, Library
 

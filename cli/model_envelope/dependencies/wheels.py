@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
 
-from model_envelope.dependencies.installed import Distribution
+from model_envelope.dependencies.distribution import Distribution
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.secrets import scrub

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -15,6 +13,7 @@ from typing import Any
 
 from model_envelope.foundation import carrying, process
 from model_envelope.foundation.errors import InvalidInput, ToolFailed
+from model_envelope.foundation.interpreter import Interpreter
 from model_envelope.inference.reader import JSON, PICKLES, READERS
 from model_envelope.inference.tracing import Traced
 from model_envelope.runtime import signature_document
@@ -25,23 +24,6 @@ from model_envelope.runtime.signature import Signature
 CARRIED = ("runtime", "inference")
 BESIDE = ("typing_inspect", "mypy_extensions", "typing_extensions")
 """What the children need beyond the standard library; the environment's own copies come first."""
-
-
-@dataclass(frozen=True)
-class Interpreter:
-    """The interpreter that the model was packed in. ``path`` is its ``sys.path``."""
-
-    executable: Path
-    version: str
-    implementation: str
-    platform: str
-    path: tuple[str, ...]
-    stdlib: frozenset[str]
-
-    @property
-    def series(self) -> str:
-        """The minor version: ``3.11``."""
-        return ".".join(self.version.split(".")[:2])
 
 
 @dataclass(frozen=True)
@@ -85,12 +67,15 @@ USUAL = Limits()
 class Found:
     """What the probe found out.
 
+    ``interpreter`` is the one that the model was packed in, ``path`` its ``sys.path``, ``stdlib`` what is Python's own.
     ``by_value`` is what code imports that travels in the pickle: module, where the code is from, whether it is guarded.
     ``traced`` is what loading and answering was seen to use, ``preloaded`` are modules that this tool had loaded
     before; ``seconds`` is how long it took.
     """
 
     interpreter: Interpreter
+    path: tuple[str, ...]
+    stdlib: frozenset[str]
     model_class: str
     methods: Mapping[str, str]
     signature: Signature
@@ -160,8 +145,13 @@ def probe(question: Question, *, python: Path, scratch: Path, limits: Limits = U
     if "error" in document:
         raise from_document(document["error"])
     traced = document["traced"]
+    there = document["interpreter"]
     return Found(
-        interpreter=_interpreter(document["interpreter"]),
+        interpreter=Interpreter(
+            Path(there["executable"]), there["version"], there["implementation"], there["platform"]
+        ),
+        path=tuple(there["path"]),
+        stdlib=frozenset(there["stdlib"]),
         model_class=document["model"],
         methods=document["methods"],
         signature=signature_document.from_document(document["signature"]),
@@ -249,34 +239,6 @@ def _died(finished: process.Finished) -> ModelFailed:
     return ModelFailed(
         f"the process that loaded the model and its samples {how}", code="model.died", detail=finished.tail(), hint=hint
     )
-
-
-def _interpreter(document: Mapping[str, Any]) -> Interpreter:
-    return Interpreter(
-        executable=Path(document["executable"]),
-        version=document["version"],
-        implementation=document["implementation"],
-        platform=document["platform"],
-        path=tuple(document["path"]),
-        stdlib=frozenset(document["stdlib"]),
-    )
-
-
-def find_interpreter(name: str | None) -> Path:
-    """Give the interpreter that ``--python`` names, by default the one that runs this tool.
-
-    Raises :class:`InvalidInput` (``python.missing``) where there is none.
-    """
-    if name is None:
-        return Path(sys.executable)
-    found = shutil.which(name)
-    if found is None:
-        raise InvalidInput(
-            f"there is no Python interpreter at `{name}`",
-            code="python.missing",
-            hint="name one by its path, such as `.venv/bin/python`, or by a command on PATH",
-        )
-    return Path(found).absolute()
 
 
 def search_folders(model: Path, extra: Sequence[Path] = ()) -> tuple[Path, ...]:

@@ -80,7 +80,7 @@ def _serve(arguments: argparse.Namespace, announce: Callable[[Any], None]) -> No
         service,
         host=arguments.host,
         port=arguments.port,
-        settings=Settings(max_body=arguments.max_body),
+        settings=Settings(max_body=arguments.max_body, log_format=arguments.log_format),
         grace=arguments.grace,
         announce=announce,
     )

@@ -141,7 +141,7 @@ class App:
         except InvalidPayload as error:
             signature = self.service.envelope.signature.methods[name]
             response = payload_problem(error, signature, request_id, show_values=show_values)
-            self.metrics.refused(error.problems, name)
+            self.metrics.refused(error.problems, name, error.code)
             exchange.code = error.code
         except EnvelopeError as error:
             raw = exchange.question.raw if exchange.question else b""

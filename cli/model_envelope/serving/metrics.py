@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.errors import Problem
 from model_envelope.runtime.reading import EnvelopeFiles
+from model_envelope.runtime.runtime_digest import runtime_digest
 from model_envelope.serving import processes
 from model_envelope.serving.cells import Cells, Key, Numbers, Reading, added
 from model_envelope.serving.problems import locate
@@ -28,6 +29,7 @@ from model_envelope.serving.problems import locate
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
+FOLDER = "ENVELOPE_METRICS_FOLDER"
 VERBS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 OTHER_VERB = "_OTHER"
 MOST_REFUSALS = 5000
@@ -95,7 +97,8 @@ class Metrics:
 
     What is counted here is counted by one thread each: requests by that of the event loop, calls by whichever makes
     them. ``routes`` are the paths that are told apart, those of the methods among them. ``folder`` is where the workers
-    of ``supervisor``, a process id, keep what they count; it must be empty when the supervisor starts.
+    of ``supervisor``, a process id, keep what they count; it must be empty when the supervisor starts. A supervisor
+    says it to the workers that it starts with the variable ``FOLDER``.
     """
 
     def __init__(
@@ -103,12 +106,12 @@ class Metrics:
         envelope: EnvelopeFiles,
         routes: Iterable[str] = (),
         *,
-        runtime_digest: str = "",
         folder: Path | None = None,
         supervisor: int | None = None,
     ) -> None:
         self._envelope = envelope
-        self._runtime_digest = runtime_digest
+        if folder is None and (shared := os.environ.get(FOLDER)):
+            folder, supervisor = Path(shared), os.getppid()
         self._supervisor = supervisor
         self._methods = envelope.signature.methods
         self._routes = frozenset({*routes, *(f"/{name}" for name in self._methods)})
@@ -154,10 +157,10 @@ class Metrics:
         values[batch_rows + len(_ROWS) + 1] += rows
         values[all_rows] += rows
 
-    def refused(self, problems: Sequence[Problem], method: str) -> None:
-        """Count a request that does not fit the signature of a method."""
-        for column, code in {(self._column(problem, method), problem.code) for problem in problems}:
-            self._refuse(column, code)
+    def refused(self, problems: Sequence[Problem], method: str, code: str) -> None:
+        """Count a request that does not fit the signature of a method: by ``code`` where none is named."""
+        for column, found in {(self._column(problem, method), problem.code) for problem in problems} or {("", code)}:
+            self._refuse(column, found)
 
     def turned_away(self, code: str) -> None:
         """Count a request that was refused for something else than its values: its size, its form, a full queue."""
@@ -192,7 +195,7 @@ class Metrics:
         told = {
             "name": self._envelope.description.name,
             "digest": self._envelope.digest,
-            "runtime_digest": self._runtime_digest,
+            "runtime_digest": runtime_digest(),
             "python": platform.python_version(),
         }
         yield InfoMetricFamily("envelope_model", "The model that answers.", told)

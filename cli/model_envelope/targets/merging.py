@@ -7,7 +7,7 @@ same lock at any date.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from packaging.markers import Marker
 from packaging.requirements import Requirement
@@ -36,14 +36,7 @@ def merge(envelope_lock: bytes, target: Target, python: str, provided: Mapping[s
     theirs |= {pin.name: pin for pin in sealed.pins if _counts(pin.marker, surroundings)}
     clashes = list(_clashes(target, python, {**ours, **theirs}, set(theirs)))
     if clashes:
-        names = ", ".join(f"`{problem.path}`" for problem in clashes)
-        raise Unsolvable(
-            f"the envelope and the target `{target.kind}` need different versions of {names}",
-            code="target.clash",
-            problems=clashes,
-            hint=f"`envelope lock ENVELOPE --for {target.kind}` looks for versions of the target's packages that fit; "
-            "where there are none, pack the model in an environment with versions in these ranges",
-        )
+        raise _clash(target, clashes)
     added = tuple(pin for pin in own.pins if pin.name not in theirs)
     replaced = {pin.name for pin in added}
     # What the envelope pins for other platforms alone gives way to what the target needs on this one.
@@ -51,13 +44,50 @@ def merge(envelope_lock: bytes, target: Target, python: str, provided: Mapping[s
     return Lock((*kept, *added)).to_bytes()
 
 
+def refuse_versions(target: Target, python: str, versions: Mapping[str, str]) -> None:
+    """Refuse versions that the target itself cannot live with: no choice among its own packages mends that.
+
+    Raises :class:`Unsolvable` (``target.clash``) with all of them.
+    """
+    pins = {name: Pin(name, version, ()) for name, version in versions.items()}
+    wishes = [(_whose(target), text) for text in target.requirements]
+    if clashes := list(_held_against(wishes, python, pins, set(pins))):
+        raise _clash(target, clashes)
+
+
+def _clash(target: Target, clashes: Sequence[Problem]) -> Unsolvable:
+    own = [problem.path for problem in clashes if problem.expected.endswith(f" for {_whose(target)}")]
+    if own:
+        other = " ".join(f"--upgrade-package {name}" for name in dict.fromkeys(own))
+        hint = f"`envelope lock ENVELOPE --for {target.kind} {other}` takes other versions, which the proof judges"
+    else:
+        hint = f"`envelope lock ENVELOPE --for {target.kind}` looks for versions of the target's packages that fit"
+    names = ", ".join(f"`{name}`" for name in dict.fromkeys(problem.path for problem in clashes))
+    return Unsolvable(
+        f"the envelope and the target `{target.kind}` need different versions of {names}",
+        code="target.clash",
+        problems=clashes,
+        hint=f"{hint}; where there are none, pack the model in an environment with versions in these ranges",
+    )
+
+
+def _whose(target: Target) -> str:
+    return f"the target `{target.kind}`"
+
+
 def _clashes(target: Target, python: str, chosen: Mapping[str, Pin], sealed: set[str]) -> Iterator[Problem]:
     """Hold every pin of the envelope against the ranges of the target and of the target's own pins that stay."""
-    surroundings = _surroundings(python)
-    wishes = [(f"the target `{target.kind}`", text) for text in target.requirements]
+    wishes = [(_whose(target), text) for text in target.requirements]
     for name, needs in target.requires(python).items():
         if name in chosen and name not in sealed:
             wishes += [(f"{name} {chosen[name].version}", text) for text in needs]
+    yield from _held_against(wishes, python, chosen, sealed)
+
+
+def _held_against(
+    wishes: Iterable[tuple[str, str]], python: str, chosen: Mapping[str, Pin], sealed: set[str]
+) -> Iterator[Problem]:
+    surroundings = _surroundings(python)
     for who, text in wishes:
         wish = Requirement(text)
         name = canonicalize_name(wish.name)

@@ -19,13 +19,13 @@ from model_envelope.dependencies.conda.locking import NAME, CondaLockRequest, lo
 from model_envelope.dependencies.conda.rooms import conda_recipe
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
-from model_envelope.dependencies.interpreter import describe, facts_of
 from model_envelope.dependencies.kept_rooms import Recipe
 from model_envelope.dependencies.needs import Dropped
 from model_envelope.dependencies.programs import find_conda
 from model_envelope.foundation import conda_lock, libraries
 from model_envelope.foundation.conda_lock import CondaLock
 from model_envelope.foundation.errors import InvalidInput
+from model_envelope.foundation.interpreter import describe, facts_of
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent

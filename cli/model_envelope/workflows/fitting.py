@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from model_envelope.dependencies.interpreter import describe
 from model_envelope.foundation.errors import InvalidInput, ToolFailed
+from model_envelope.foundation.interpreter import describe
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Note, Report
 from model_envelope.runtime.reading import Description, EnvelopeFiles

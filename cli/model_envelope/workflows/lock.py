@@ -10,12 +10,12 @@ from typing import Any
 
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
-from model_envelope.dependencies.interpreter import describe, facts_of
 from model_envelope.dependencies.needs import Dropped
 from model_envelope.dependencies.resolvers import LockRequest, choose
 from model_envelope.dependencies.rooms import pip_recipe
 from model_envelope.foundation import conda_lock
 from model_envelope.foundation.errors import Answered, InvalidInput
+from model_envelope.foundation.interpreter import describe, facts_of
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.runtime import manifest

@@ -12,17 +12,18 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from model_envelope.dependencies.file_names import with_file_names
-from model_envelope.dependencies.interpreter import describe
 from model_envelope.dependencies.resolvers import LockRequest, Resolver
 from model_envelope.dependencies.wheels import unfit_tags
 from model_envelope.foundation import pylock
 from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing
+from model_envelope.foundation.interpreter import describe
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Note, Report
 from model_envelope.runtime.errors import Problem
 from model_envelope.runtime.reading import Description
 from model_envelope.store.draft import Draft
+from model_envelope.targets.merging import refuse_versions
 from model_envelope.targets.target import Target
 from model_envelope.workflows.wheels import leave_behind, wheels_in
 
@@ -133,6 +134,7 @@ def solve(resolver: Resolver, request: LockRequest, goal: Goal, target: Target |
         )
         found = resolver.lock(asked)
         if target is not None:
+            refuse_versions(target, goal.python, found.versions())
             beside = "".join(f"{line}\n" for line in target.requirements).encode()
             found = resolver.lock(replace(asked, constraints=found.versions(), beside=beside))
         locks[platform] = found

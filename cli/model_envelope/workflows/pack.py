@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +16,7 @@ from model_envelope.dependencies.needs import Dropped, Kept, Needs, Seen, Tried,
 from model_envelope.dependencies.own_rules import Asked, Wish, idle, read_wishes, with_shipped
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.files import remove_tree, scratch_folder
+from model_envelope.foundation.interpreter import find_interpreter
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.foundation.sizes import read_size
 from model_envelope.foundation.words import named
@@ -26,7 +26,6 @@ from model_envelope.inference.probe import (
     Limits,
     Question,
     SampleFile,
-    find_interpreter,
     probe,
     search_folders,
 )
@@ -43,10 +42,11 @@ from model_envelope.workflows.filtering import needed_packages
 from model_envelope.workflows.locking import Aim, Goal
 from model_envelope.workflows.pinning import Pinning, Ready, Search, pin
 from model_envelope.workflows.provenance import describe_packing
+from model_envelope.workflows.scripts import find_main, scripts_in
 from model_envelope.workflows.settling import Settling
 from model_envelope.workflows.wheels import take_along
 
-__all__ = ["Aim", "Asked", "Label", "Limits", "PackResult", "SampleFile", "find_main", "pack"]
+__all__ = ["Aim", "Asked", "Label", "Limits", "PackResult", "SampleFile", "pack"]
 
 MODEL_FILE = "model/model.pkl"
 
@@ -142,7 +142,7 @@ def pack(
     with open_draft(into) as draft, scratch_folder() as scratch:
         near = search_folders(model, (*search, *settings.folders))
         folders = tuple(dict.fromkeys((*near, *project_folders(projects))))
-        main = find_main(scan.main_names, folders, (settings.scripts, _scripts(near))) if scan.main_names else None
+        main = find_main(scan.main_names, folders, (settings.scripts, scripts_in(near))) if scan.main_names else None
         report(Started("probe", "Loading the model and asking it the samples"))
         question = Question(
             model,
@@ -184,7 +184,7 @@ def pack(
         report(Started("seal", "Sealing"))
         witness = describe_packing(
             folder=project or model.absolute().parent,
-            interpreter=found.interpreter.executable,
+            interpreter=found.interpreter.python,
             installed=installed,
             needs=needs,
             packages=ready.packages,
@@ -294,10 +294,10 @@ def _needs(
     report: Report,
 ) -> Search:
     """Find what the model needs, by evidence and, where that leaves doubts, by trying."""
-    installed = Installed.read(found.interpreter.path)
+    installed = Installed.read(found.path)
     loaded, roots = archives.unpack(
         found.modules,
-        found.interpreter.path,
+        found.path,
         scratch / "unpacked",
         limit=settings.limit,
         raised_by=settings.raised_by,
@@ -312,7 +312,7 @@ def _needs(
         ),
         flavors=found.flavors,
         installed=installed,
-        stdlib=found.interpreter.stdlib,
+        stdlib=found.stdlib,
         local_roots=[*question.search, *roots],
         modules=settings.modules,
         rules=with_shipped(wishes, installed),
@@ -375,50 +375,6 @@ def _as_authored(document: Any) -> Any:
     if isinstance(document, list):
         return [_as_authored(value) for value in document]
     return plain_name(document) if isinstance(document, str) else document
-
-
-def find_main(names: Sequence[str], folders: Sequence[Path], first: Sequence[Sequence[Path]] = ()) -> Path:
-    """Find the script whose definitions a pickle calls ``__main__.<name>``: in ``folders``.
-
-    ``first`` are groups of scripts that are looked at before, one after the other.
-
-    Raises :class:`InvalidInput` (``pickle.main``) where no script, or more than one, defines all of them.
-    """
-    found: dict[Path, None] = {}
-    for candidates in (*first, _scripts(folders)):
-        found |= dict.fromkeys(path.resolve() for path in candidates if set(names) <= _defined(path))
-        if found:
-            break
-    if len(found) == 1:
-        return next(iter(found))
-    wanted = ", ".join(f"`{name}`" for name in names)
-    what = "no script there defines them" if not found else f"{len(found)} scripts define them: "
-    raise InvalidInput(
-        f"the pickle refers to {wanted} in the script that was run as `__main__`, and {what}"
-        + ", ".join(str(path) for path in found)
-        + f" (looked in {', '.join(map(str, folders))})",
-        code="pickle.main",
-        hint="name the script with `--module PATH`, run pack from its folder, or move them into a module of their own "
-        "and save the model again",
-    )
-
-
-def _scripts(folders: Sequence[Path]) -> list[Path]:
-    return [path for folder in folders for path in sorted(folder.glob("*.py"))]
-
-
-def _defined(path: Path) -> set[str]:
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError, OSError):
-        return set()
-    found: set[str] = set()
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
-        elif isinstance(node, ast.Assign):
-            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-    return found
 
 
 def _note(notes: Sequence[str], report: Report) -> None:

@@ -59,6 +59,8 @@ class Pinning:
     def of(cls, interpreter: Path, aim: Aim, resolver: str, prove: bool, minimal: bool, network: bool) -> Pinning:
         """Look whether it can be done, before anything takes time. Raises what ``conda.plan`` and ``choose`` do."""
         if resolver != conda.NAME:
+            if resolver != "auto":
+                choose(resolver)
             return cls(Goal.of(aim, interpreter), resolver, None, prove, minimal, network)
         conda.refuse({"--python-version": aim.python})
         plan = conda.plan(interpreter, [str(platform) for platform in aim.platforms])

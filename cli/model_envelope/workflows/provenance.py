@@ -18,9 +18,9 @@ from model_envelope.dependencies.freeze import conda_list, pip_freeze
 from model_envelope.dependencies.graph import Package
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
-from model_envelope.dependencies.interpreter import Facts, facts_of
 from model_envelope.dependencies.needs import Needs
 from model_envelope.foundation.errors import InvalidInput
+from model_envelope.foundation.interpreter import Facts, facts_of
 from model_envelope.foundation.secrets import scrub, scrub_all, secret_values
 from model_envelope.runtime.errors import InvalidEnvelope
 from model_envelope.runtime.machine import Machine

@@ -13,7 +13,7 @@ from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.progress import Report, silent
 from model_envelope.inference.probe import SampleFile
 from model_envelope.workflows.open import Envelope, load_envelope
-from model_envelope.workflows.pack import Asked, Label, pack, read_limits
+from model_envelope.workflows.pack import Aim, Asked, Label, pack, read_limits
 
 
 def save_model(
@@ -29,8 +29,13 @@ def save_model(
     hyperparameters: Mapping[str, Any] | None = None,
     lock: bool = True,
     prove: bool = True,
+    resolver: str = "auto",
+    platforms: Sequence[str] = (),
+    python_version: str | None = None,
     minimal: bool = False,
     allow_network: bool = False,
+    sample_rows: int = 5,
+    keep_samples: bool = True,
     keep: Sequence[str] = (),
     drop: Sequence[str] = (),
     replace: Mapping[str, str] | None = None,
@@ -49,8 +54,11 @@ def save_model(
     ``query_function`` names the method or methods that answer. ``api_input`` are sample inputs, or a dict of them keyed
     by parameter; ``api_output`` are the model's answers to them, compared where they are given. ``lock=False`` leaves
     the lock to a later ``envelope lock``, in CI for instance; ``prove=False`` leaves out the replay in a clean room.
-    ``minimal`` leaves out the direct needs without which the model answers the same there, and ``allow_network`` lets
-    the model use the network there.
+    ``platforms`` (``linux/arm64``) and ``python_version`` (``3.13``) say what the lock is for, by default this machine
+    and this Python, and ``resolver`` what makes it (``auto``, ``uv``, ``pip-tools``, or ``conda-lock`` for a conda
+    environment). ``minimal`` leaves out the direct needs without which the model answers the same in the clean room,
+    and ``allow_network`` lets the model use the network there. ``sample_rows`` is how many of the sample rows are
+    sealed; ``keep_samples=False`` seals none.
     ``keep`` and ``drop`` name packages, ``replace`` maps packages to those that take their place, with a version where
     it matters (``{"xgboost": "xgboost-cpu==3.0.2"}``): they win over ``[tool.envelope]`` of the pyproject.toml that is
     nearest to the script or the current folder. ``modules`` names local modules, or modules of installed packages, that
@@ -82,8 +90,12 @@ def save_model(
             project=_script_folder(),
             modules=_names(modules),
             code_limit=code_limit,
+            rows=sample_rows,
+            keep_samples=keep_samples,
             lock=lock,
             prove=prove,
+            resolver=resolver,
+            aim=Aim.read(_names(platforms), python_version),
             minimal=minimal,
             network=allow_network,
             with_diff=with_diff,

@@ -127,9 +127,9 @@ def _in_process(
             isolated=python is None,
         )
         if python is None:
-            from model_envelope.dependencies.interpreter import describe
             from model_envelope.dependencies.kept_rooms import kept_room
             from model_envelope.dependencies.rooms import clean_room
+            from model_envelope.foundation.interpreter import describe
             from model_envelope.foundation.lockfile import Lock
             from model_envelope.foundation.platforms import Platform
             from model_envelope.targets.context import merged_lock
@@ -166,7 +166,7 @@ def _in_process(
 
 def _say_other_python(files: EnvelopeFiles, python: Path, report: Report) -> None:
     """Say that an interpreter of the user's is of another version than the envelope is for; it may do all the same."""
-    from model_envelope.dependencies.interpreter import describe
+    from model_envelope.foundation.interpreter import describe
 
     found = describe(python).series
     if found != files.description.python:

@@ -6,9 +6,9 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model_envelope.dependencies.interpreter import describe, find_series
 from model_envelope.dependencies.rooms import pip_recipe
 from model_envelope.foundation.errors import Answered, InvalidInput
+from model_envelope.foundation.interpreter import describe, find_series
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.foundation.pylock import read_lock

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
+from model_envelope.dependencies.distribution import Distribution
 from model_envelope.dependencies.file_names import is_listed
 from model_envelope.dependencies.graph import closure
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.dependencies.installed import Distribution, Installed
+from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.needs import Needs
 from model_envelope.dependencies.wheels import make_wheel
 from model_envelope.foundation.errors import InvalidInput

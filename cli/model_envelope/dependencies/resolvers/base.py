@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.dependencies.interpreter import describe
+from model_envelope.foundation.interpreter import describe
 from model_envelope.foundation.lockfile import Lock, Pin
 from model_envelope.foundation.platforms import Platform
 

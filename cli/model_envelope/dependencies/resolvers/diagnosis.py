@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import unquote
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -18,11 +17,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from model_envelope.dependencies.file_names import distribution_of
-from model_envelope.dependencies.interpreter import describe
-from model_envelope.dependencies.pages import File, Page, State, addresses, fetch
+from model_envelope.dependencies.pages import File, Page, addresses, fetch
 from model_envelope.dependencies.resolvers.base import LockRequest
+from model_envelope.dependencies.troubles import Trouble, trouble_in, trouble_on_pages
 from model_envelope.dependencies.wheels import platforms_in, unfit_tags
 from model_envelope.foundation.errors import ToolFailed, Unsolvable
+from model_envelope.foundation.interpreter import describe
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.process import Finished
 from model_envelope.runtime.errors import EnvelopeError, Problem
@@ -32,76 +32,6 @@ _MOST_ASKED = 12
 LATER = "`--no-lock` packs without a lock, and `envelope lock` makes it later"
 
 
-@dataclass(frozen=True)
-class _Trouble:
-    """Something on the way to the packages: what resolvers say of it, what it means, and what to do."""
-
-    pattern: str
-    state: State | None
-    code: str
-    text: str
-    hint: str
-
-
-_TROUBLES = (
-    _Trouble(
-        r"hash(?:es)? mismatch|do not match the hashes|mismatched hash",
-        None,
-        "lock.hash-mismatch",
-        "the index gave a file that does not have the hash that it lists, so nothing was locked",
-        "a download that was cut short, a cache or a proxy that changes files, or a file that was tampered with: empty "
-        "the cache (`pip cache purge`, `uv cache clean`), try another index, and report it to whoever runs this one",
-    ),
-    _Trouble(
-        r"407 proxy|proxy authentication required|tunnel connection failed: 407|proxy authorization required",
-        State.PROXY,
-        "lock.proxy-password",
-        "the proxy before the package index asks for a password, so nothing was locked",
-        "name the proxy with user and password: `pip config set global.proxy http://USER:PASSWORD@HOST:PORT`, or "
-        "HTTPS_PROXY",
-    ),
-    _Trouble(
-        r"40[13] client error|\(40[13] [a-z]|\b401 unauthorized|\b403 forbidden|user for \S+:",
-        State.FORBIDDEN,
-        "lock.index-forbidden",
-        "the package index wants other credentials, so nothing was locked",
-        "put user and password, or a token, into the index's address (`pip config set global.index-url "
-        "https://USER:PASSWORD@HOST/simple`) or into `.netrc`",
-    ),
-    _Trouble(
-        r"end of file before message|incompleteread|error decoding response body|body from connection"
-        r"|connection closed before message completed|unexpected eof|bad zip|badzipfile|file is not a zip|invalid zip"
-        r"|unable to locate the end of central directory|end-of-central-directory|failed to read from zip file"
-        r"|incomplete-download|connection interrupted while downloading",
-        None,
-        "lock.index-broken-off",
-        "the package index ended its answer half way, or has a damaged file, so nothing was locked",
-        "try again: what was fetched whole is cached; where it happens again, ask whoever runs the index or the proxy",
-    ),
-    _Trouble(
-        r"timed out",
-        State.SLOW,
-        "lock.index-slow",
-        "the package index did not answer in time, so nothing was locked",
-        f"try again, or give it longer (`pip config set global.timeout 120`); {LATER}",
-    ),
-    _Trouble(
-        r"50\d server error|server error \(50\d|too many 50\d error|50\d error responses",
-        State.BROKEN,
-        "lock.index-broken",
-        "the package index answers with an error of its own, so nothing was locked",
-        f"try again later, or ask whoever runs the index; {LATER}",
-    ),
-    _Trouble(
-        r"retrying \(retry|max retries exceeded|connection (?:refused|reset|aborted)|name or service not known"
-        r"|dns error|error sending request|failed to connect|could not connect|tcp connect error"
-        r"|network connectivity is disabled",
-        State.DOWN,
-        "lock.index-unreachable",
-        "the package index cannot be reached, so nothing was locked",
-        f"check the network and pip's settings (`pip config list`); {LATER}",
-    ),
-)
 _UNSOLVABLE = (
     r"no solution found|not found in the (?:package registry|cache|provided package locations)|are unsatisfiable"
     r"|conflicting|no versions? of|could not find a version that|no matching distribution|resolutionimpossible"
@@ -128,15 +58,19 @@ def explain(request: LockRequest, finished: Finished, resolver: str) -> Envelope
             hint="a slow index is the usual cause; try again, the packages seen so far are cached",
         )
     unsolvable = re.search(_UNSOLVABLE, said, re.IGNORECASE) is not None
-    for trouble in _TROUBLES:
-        # Of "no version" pip speaks too where an index did not answer, and says nothing else then.
-        if re.search(trouble.pattern, said, re.IGNORECASE):
-            return ToolFailed(trouble.text, code=trouble.code, detail=detail, hint=trouble.hint)
+    # Of "no version" pip speaks too where an index did not answer, and says nothing else then.
+    if trouble := trouble_in(said):
+        return _troubled(trouble, detail)
     if not unsolvable:
         return ToolFailed(
             f"locking: `{resolver}` ended with {finished.returncode}", code="lock.failed", detail=detail, hint=LATER
         )
     return _Case(request, said, detail).explain()
+
+
+def _troubled(trouble: Trouble, detail: str) -> ToolFailed:
+    hint = f"{trouble.hint}; {LATER}" if trouble.passes else trouble.hint
+    return ToolFailed(f"{trouble.text}, so nothing was locked", code=f"lock.{trouble.kind}", detail=detail, hint=hint)
 
 
 class _Case:
@@ -159,11 +93,10 @@ class _Case:
         """Ask the indexes about what was named, and say the first reason that this gives."""
         asked = self.names[:_MOST_ASKED]
         pages = {name: list(fetch(self.request.index, addresses(self.request.index, name))) for name in asked}
-        for trouble in _TROUBLES:
-            if bad := next((page for name in asked for page in pages[name] if page.state is trouble.state), None):
-                where = self.request.index.redact(f"{bad.url}: {bad.said}")
-                detail = f"{where}\n\n{self.detail}"
-                return ToolFailed(trouble.text, code=trouble.code, detail=detail, hint=trouble.hint)
+        if met := trouble_on_pages(page for found in pages.values() for page in found):
+            trouble, bad = met
+            where = self.request.index.redact(f"{bad.url}: {bad.said}")
+            return _troubled(trouble, f"{where}\n\n{self.detail}")
         files = {name: self._files(name, found) for name, found in pages.items()}
         return self._elsewhere(files) or self._missing(files) or self._conflict()
 

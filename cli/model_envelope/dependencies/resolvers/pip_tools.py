@@ -10,13 +10,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from model_envelope.dependencies.file_names import listed_lock
-from model_envelope.dependencies.interpreter import describe
 from model_envelope.dependencies.programs import has_module
 from model_envelope.dependencies.resolvers.base import LockRequest
 from model_envelope.dependencies.resolvers.diagnosis import explain
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import ToolMissing
 from model_envelope.foundation.files import scratch_folder
+from model_envelope.foundation.interpreter import describe
 from model_envelope.foundation.lockfile import Lock, Pin
 
 TIMEOUT = 1800.0

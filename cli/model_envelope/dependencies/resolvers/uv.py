@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from model_envelope.dependencies.file_names import with_files_of_all_indexes
-from model_envelope.dependencies.interpreter import located
 from model_envelope.dependencies.programs import find_uv
 from model_envelope.dependencies.resolvers.base import LockRequest
 from model_envelope.dependencies.resolvers.diagnosis import explain
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import InvalidInput, ToolMissing
 from model_envelope.foundation.files import scratch_folder
+from model_envelope.foundation.interpreter import located
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.platforms import Platform
 

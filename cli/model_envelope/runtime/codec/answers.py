@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.arguments import MethodCodec
@@ -120,10 +119,7 @@ def _record(names: tuple[str, ...]) -> Callable[..., Any] | None:
 
 
 def _writer(codec: MethodCodec) -> Writer:
-    writer = _writers.get(codec)
+    writer = codec.made.get("writer")
     if writer is None:
-        writer = _writers[codec] = Writer(codec)
+        writer = codec.made["writer"] = Writer(codec)
     return writer
-
-
-_writers: WeakKeyDictionary[MethodCodec, Writer] = WeakKeyDictionary()

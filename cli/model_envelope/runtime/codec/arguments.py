@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.base import Codec, Definitions, codec_for, describe, under
@@ -16,8 +15,7 @@ ExtraColumns = Literal["refuse", "ignore"]
 _TOO_DEEP = ("values nested too deeply to follow", "a few hundred levels at most")
 
 
-@dataclass(frozen=True)
-class Arguments:
+class Arguments(NamedTuple):
     """What a method is called with: ``method(*positional, **keyword)``."""
 
     positional: tuple[Any, ...]
@@ -52,6 +50,13 @@ def arrange(
     return Arguments(tuple(positional), keyword)
 
 
+def _usual(parameters: Sequence[s.Parameter]) -> tuple[str, ...] | None:
+    """Name the parameters of a method that takes all of them by position, where all are given; else None."""
+    if all(item.kind in {s.Kind.NORMAL, s.Kind.POSITIONAL} for item in parameters):
+        return tuple(item.name for item in parameters)
+    return None
+
+
 def _positions(parameters: Sequence[s.Parameter], found: Mapping[str, Any]) -> int:
     """Count the parameters up to the last given one that goes by position only."""
     last = 0
@@ -79,6 +84,10 @@ class MethodCodec:
             parameter.name: (parameter, parameter_codec(parameter, definitions)) for parameter in method.parameters
         }
         self.returns = codec_for(method.returns, definitions)
+        self.made: dict[str, Any] = {}
+        """What other parts of the codec make once for a method, by their name."""
+        self._usual = _usual(method.parameters)
+        self._paths = tuple((name, f"$.{name}", codec) for name, (_, codec) in self.parameters.items())
 
     def decode(self, body: Any) -> Arguments:
         """Decode a request body, an object keyed by parameter.
@@ -97,22 +106,31 @@ class MethodCodec:
                 code="payload.invalid",
                 problems=problems.items,
             )
+        return self.arrange(found)
+
+    def arrange(self, found: Mapping[str, Any]) -> Arguments:
+        """Pass what was decoded as Python wants it; most often all of it is there, and goes by position."""
+        if self._usual is not None and len(found) == len(self._usual):
+            return Arguments(tuple([found[name] for name in self._usual]), {})
         return arrange(self.method.parameters, found, self.definitions)
 
     def _decode(self, body: Any, problems: Problems) -> dict[str, Any]:
         if type(body) is not dict:
             problems.add("$", describe(body), f"an object with {', '.join(self.parameters)}", "payload.type")
             return {}
-        for name in sorted(body.keys() - self.parameters.keys()):
-            problems.add(
-                under("$", name), "an unknown parameter", f"one of {', '.join(self.parameters)}", "payload.unknown"
-            )
+        if not body.keys() <= self.parameters.keys():
+            for name in sorted(body.keys() - self.parameters.keys()):
+                problems.add(
+                    under("$", name), "an unknown parameter", f"one of {', '.join(self.parameters)}", "payload.unknown"
+                )
         found = {}
-        for name, (parameter, codec) in self.parameters.items():
+        for name, path, codec in self._paths:
             if name in body:
-                found[name] = codec.decode(body[name], f"$.{name}", problems)
-            elif parameter.required and parameter.kind not in {s.Kind.VARIADIC, s.Kind.VARIADIC_KEYWORD}:
-                problems.add(f"$.{name}", "nothing", parameter.type.kind, "payload.missing")
+                found[name] = codec.decode(body[name], path, problems)
+                continue
+            parameter = self.parameters[name][0]
+            if parameter.required and parameter.kind not in {s.Kind.VARIADIC, s.Kind.VARIADIC_KEYWORD}:
+                problems.add(path, "nothing", parameter.type.kind, "payload.missing")
         return found
 
     def encode(self, answer: Any) -> Any:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.arguments import Arguments, MethodCodec
@@ -236,9 +235,6 @@ def _named(codec: MethodCodec, arguments: Arguments) -> Mapping[str, Any]:
 
 
 def _row_parameter(codec: MethodCodec) -> RowParameter | None:
-    if codec not in _known:
-        _known[codec] = row_parameter(codec.method)
-    return _known[codec]
-
-
-_known: WeakKeyDictionary[MethodCodec, RowParameter | None] = WeakKeyDictionary()
+    if "rows" not in codec.made:
+        codec.made["rows"] = row_parameter(codec.method)
+    return codec.made["rows"]  # type: ignore[no-any-return]

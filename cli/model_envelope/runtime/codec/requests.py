@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.arguments import Arguments, MethodCodec, arrange
+from model_envelope.runtime.codec.arguments import Arguments, MethodCodec
 from model_envelope.runtime.codec.merging import MergedArguments, RowParameter, row_parameter
 from model_envelope.runtime.codec.text import DEEPEST, fast_parser, nests_deeper, parse_json, write_json
 from model_envelope.runtime.errors import InvalidPayload, Problems
@@ -29,7 +28,8 @@ def decode_request(codec: MethodCodec, raw: bytes) -> Arguments:
 
     Raises :class:`InvalidPayload` as these two do.
     """
-    arguments = _road(codec).decode(raw)
+    road = _road(codec)
+    arguments = road.decode(raw) if road.decoder else None
     return codec.decode(parse_json(raw)) if arguments is None else arguments
 
 
@@ -138,7 +138,7 @@ class Road:
                     return None
             else:
                 found[name] = codec.decode(value, "$", problems)
-        return None if problems else arrange(self.codec.method.parameters, found, self.codec.definitions)
+        return None if problems else self.codec.arrange(found)
 
 
 def _is_table(codec: Any) -> bool:
@@ -172,10 +172,7 @@ def _alike(bodies: Sequence[Mapping[str, Any]], rows: str) -> bool:
 
 
 def _road(codec: MethodCodec) -> Road:
-    road = _roads.get(codec)
+    road = codec.made.get("road")
     if road is None:
-        road = _roads[codec] = Road(codec)
+        road = codec.made["road"] = Road(codec)
     return road
-
-
-_roads: WeakKeyDictionary[MethodCodec, Road] = WeakKeyDictionary()

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_envelope.runtime import signature as s
-from model_envelope.runtime.codec.arguments import Arguments, MethodCodec, arrange
+from model_envelope.runtime.codec.arguments import Arguments, MethodCodec
 from model_envelope.runtime.codec.arrow import fast as arrow_fast
 from model_envelope.runtime.codec.arrow.bounds import refuse_bombs
 from model_envelope.runtime.codec.arrow.layout import (
@@ -111,7 +111,7 @@ def decode_arrow(codec: MethodCodec, raw: bytes) -> Arguments:
         raise InvalidPayload(
             problems.summary("the request does not fit the signature"), code="payload.invalid", problems=problems.items
         )
-    return arrange(codec.method.parameters, found, codec.definitions)
+    return codec.arrange(found)
 
 
 def _decode(codec: MethodCodec, table: Any, problems: Problems) -> dict[str, Any]:

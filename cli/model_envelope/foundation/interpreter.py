@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from model_envelope.foundation import process
-from model_envelope.foundation.errors import ToolFailed, ToolMissing
+from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing
 
 _ASK = (
     "import sys, sysconfig, json; print(json.dumps(["
@@ -96,6 +96,23 @@ def find_series(series: str, implementation: str = "cpython") -> Path:
         hint=f"found {', '.join(sorted(here))}; install Python {series} (`uv python install {series}` does it, or the "
         "packages of the system), or name one with `--python`",
     )
+
+
+def find_interpreter(name: str | None) -> Path:
+    """Give the interpreter that ``--python`` names, by default the one that runs this tool.
+
+    Raises :class:`InvalidInput` (``python.missing``) where there is none.
+    """
+    if name is None:
+        return Path(sys.executable)
+    found = shutil.which(name)
+    if found is None:
+        raise InvalidInput(
+            f"there is no Python interpreter at `{name}`",
+            code="python.missing",
+            hint="name one by its path, such as `.venv/bin/python`, or by a command on PATH",
+        )
+    return Path(found).absolute()
 
 
 def _on_path(*names: str) -> Iterator[Path]:
