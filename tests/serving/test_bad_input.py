@@ -122,6 +122,16 @@ AS_JSON = {
         of_the_signature("month", None, "payload.missing"),
     ),
     "string for a float": (changed(distance=SECRET), of_the_signature("distance", 1, TYPE)),
+    "string for a float, by columns": (
+        json.dumps({"X": {name: [value, value] for name, value in ROW.items()} | {"distance": [1.5, SECRET]}}).encode(),
+        of_the_signature("distance", 1, TYPE),
+    ),
+    "string for a float, split": (
+        json.dumps(
+            {"X": {"columns": ["month", *list(ROW)[:-1]], "data": [[SECRET, *list(ROW.values())[:-1]]]}}
+        ).encode(),
+        of_the_signature("month", 0, TYPE),
+    ),
     "null for a float": (changed(distance=None), of_the_signature("distance", 1, "payload.null")),
     "NaN literal": (replaced("719.0", "NaN"), MALFORMED),
     "Infinity literal": (replaced("719.0", "-Infinity"), MALFORMED),
