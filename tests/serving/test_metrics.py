@@ -23,7 +23,7 @@ from model_envelope.runtime.reading import read_envelope
 from model_envelope.runtime.runtime_digest import runtime_digest
 from model_envelope.serving import metrics as module
 from model_envelope.serving.cells import Cells
-from model_envelope.serving.metrics import FOLDER, Metrics
+from model_envelope.serving.metrics import Metrics
 
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0,text/plain;version=0.0.4;q=0.5"
 ODD = 'a"b\\c\nd'
@@ -247,7 +247,7 @@ from pathlib import Path
 from model_envelope.runtime.reading import read_envelope
 from model_envelope.serving.metrics import Metrics
 
-metrics = Metrics(read_envelope(Path(sys.argv[1])))
+metrics = Metrics(read_envelope(Path(sys.argv[1])), folder=Path(sys.argv[2]), supervisor=os.getppid())
 for line in sys.stdin:
     name, *arguments = json.loads(line)
     answer = getattr(metrics, name)(*arguments)
@@ -259,10 +259,8 @@ class Worker:
     """A process with metrics that does what it is told."""
 
     def __init__(self, envelope, folder):
-        command, variables = [sys.executable, "-c", WORKER, str(envelope.path)], {**os.environ, FOLDER: str(folder)}
-        self.process = subprocess.Popen(
-            command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        command = [sys.executable, "-c", WORKER, str(envelope.path), str(folder)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def do(self, name, *arguments):
         self.process.stdin.write(json.dumps([name, *arguments]) + "\n")

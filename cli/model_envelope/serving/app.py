@@ -58,7 +58,7 @@ class App:
     def __init__(self, service: Service, settings: Settings, on_started: Callable[[], None]) -> None:
         self.service = service
         self.settings = settings
-        self.metrics = Metrics(service.envelope, ROUTES)
+        self.metrics = Metrics(service.envelope, ROUTES, folder=settings.metrics_folder, supervisor=settings.supervisor)
         self.access = AccessLog(settings.log_format)
         self.answering = Answering(self.metrics, settings)
         self.turns = Turns(

@@ -29,7 +29,6 @@ from model_envelope.serving.problems import locate
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-FOLDER = "ENVELOPE_METRICS_FOLDER"
 VERBS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 OTHER_VERB = "_OTHER"
 MOST_REFUSALS = 5000
@@ -97,8 +96,7 @@ class Metrics:
 
     What is counted here is counted by one thread each: requests by that of the event loop, calls by whichever makes
     them. ``routes`` are the paths that are told apart, those of the methods among them. ``folder`` is where the workers
-    of ``supervisor``, a process id, keep what they count; it must be empty when the supervisor starts. A supervisor
-    says it to the workers that it starts with the variable ``FOLDER``.
+    of ``supervisor``, a process id, keep what they count; it must be empty when the supervisor starts.
     """
 
     def __init__(
@@ -110,8 +108,6 @@ class Metrics:
         supervisor: int | None = None,
     ) -> None:
         self._envelope = envelope
-        if folder is None and (shared := os.environ.get(FOLDER)):
-            folder, supervisor = Path(shared), os.getppid()
         self._supervisor = supervisor
         self._methods = envelope.signature.methods
         self._routes = frozenset({*routes, *(f"/{name}" for name in self._methods)})

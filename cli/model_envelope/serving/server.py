@@ -1,113 +1,196 @@
-"""Runs the app on uvicorn: binds first, drains on SIGTERM, and ends with an exit code that says why."""
+"""Runs the app on uvicorn, drains on SIGTERM, and ends with an exit code that says why."""
 
 from __future__ import annotations
 
-import errno
+import asyncio
 import logging
 import os
 import signal
 import socket
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import uvicorn
 
 from model_envelope.runtime import ending
-from model_envelope.runtime.errors import EnvelopeError, ExitCode
+from model_envelope.runtime.errors import ExitCode
 from model_envelope.serving.app import create_app
+from model_envelope.serving.binding import AGAIN, SETTLE, refuse_new
+from model_envelope.serving.connection import CLOSE, Connection, State
+from model_envelope.serving.listener import Listener, allow_files
 from model_envelope.serving.service import Phase, Service
 from model_envelope.serving.settings import Settings
 
 log = logging.getLogger("model_envelope.serving")
 
+KEEP_ALIVE = 75
+"""Seconds that an idle connection is kept: longer than load balancers keep theirs, since they should close first."""
 
-class PortInUse(EnvelopeError):
-    """The address is taken, or may not be used."""
+QUIET = 0.5
+"""Seconds without a request after which a connection is closed at the end: a client may have one on its way."""
 
 
-class _Server(uvicorn.Server):
-    """Says that it is not ready from the moment that it was told to end."""
+@dataclass(frozen=True)
+class Place:
+    """Where a server listens. ``shared`` with other workers, ``early`` if it accepts before the model is ready."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    listening: socket.socket
+    url: str
+    shared: bool = False
+    early: bool = True
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server with an end of its own: nothing that was accepted is lost, as long as there is time for it."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, settings: Settings, place: Place) -> None:
         super().__init__(config)
+        self.server_state: State = State()
         self.service = service
+        self.settings = settings
+        self.place = place
+        self.listener: Listener | None = None
+        self.told: float | None = None
+        """When it was told to end, by the monotonic clock."""
+        self.cut_off = 0
+        """How many requests were not answered in time at the end."""
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        log.info("%s: finishing what is under way", signal.Signals(sig).name)
-        self.service.drain()
-        super().handle_exit(sig, frame)
+    @property
+    def open(self) -> set[Connection]:
+        """The connections that are open."""
+        return cast("set[Connection]", self.server_state.connections)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Begin to end; at once if told again, but for a worker, whose supervisor looks after that."""
+        now = time.monotonic()
+        if self.told is None:
+            self.told = now
+            log.info("%s: finishing what is under way", signal.Signals(sig).name)
+            self.service.drain()
+            self._say_close()
+            self.should_exit = True
+        elif now - self.told > AGAIN and not self.place.shared:
+            log.warning("%s again: ending at once", signal.Signals(sig).name)
+            _flush()
+            os._exit(128 + sig)
+
+    def _say_close(self) -> None:
+        """Let every answer from now on say that it is the last one on its connection."""
+        self.server_state.draining = True
+        self.config.encoded_headers.append(CLOSE)
+        self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
+        for connection in list(self.open):
+            connection.drain()
+
+    def accept(self) -> None:
+        """Begin to accept connections."""
+        if self.listener is not None and self.told is None:
+            self.listener.start()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
+        """Start the app, and accept connections unless only a ready server may."""
+        await super().startup(sockets=[])
+
+        def connection() -> Connection:
+            state = self.lifespan.state
+            return Connection(self.config, self.server_state, state, _loop=asyncio.get_running_loop())
+
+        self.listener = Listener(
+            self.place.listening, connection, self.open, most=allow_files(), shared=self.place.shared
+        )
+        if self.place.early:
+            self.accept()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after connections that are late, once a second."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.open):
+                connection.close_if_late(now)
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
+        """Take no more, answer what was accepted, and stop the app."""
+        assert self.listener is not None
+        if self.told is None:
+            self.listener.finish()
+        else:
+            await self._drain(self.listener, self.told)
+        await self.lifespan.shutdown()
+
+    async def _drain(self, listener: Listener, told: float) -> None:
+        deadline = told + self.settings.grace
+        await asyncio.sleep(told + self.settings.drain_delay - time.monotonic())
+        if not self.place.shared:  # else others go on accepting there, or the supervisor has seen to it
+            refuse_new(self.place.listening)
+        await asyncio.sleep(min(SETTLE, deadline - time.monotonic()))
+        listener.finish()
+        loop = asyncio.get_running_loop()
+        while (self.open or listener.connecting) and time.monotonic() < deadline:
+            for connection in list(self.open):
+                connection.close_if_late(loop.time())
+                connection.close_if_quiet(loop.time(), QUIET)
+            await asyncio.sleep(0.02)
+        left = [connection for connection in self.open if not connection.idle]
+        self.cut_off = len(left)
+        if left:
+            asked = Counter("{method} {path}".format(**{"path": "", **connection.scope}) for connection in left)
+            told_of = ", ".join(f"{count} of {what:.200}" for what, count in asked.most_common(5))
+            log.error("not finished within %g s, and cut off: %s", self.settings.grace, told_of)
 
 
-def serve(
-    service: Service, *, host: str, port: int, settings: Settings, grace: float, announce: Callable[[Any], None]
-) -> ExitCode:
+def serve(service: Service, settings: Settings, place: Place, announce: Callable[[Any], None]) -> ExitCode:
     """Serve until told to end; ``announce`` gets one document when the service is ready.
 
-    Raises :class:`PortInUse`, and what the service failed with where it could not be made ready.
+    Gives ``FAILED`` where requests had to be cut off at the end. Raises what the service failed with where it could not
+    be made ready.
     """
-    listening = bind(host, port)
-    url = _url(host, listening.getsockname()[1])
 
     def started() -> None:
         if service.failure is not None:
             server.should_exit = True
         elif service.phase is Phase.READY:
-            log.info("listening on %s", url)
-            announce({"event": "ready", "url": url, "digest": service.envelope.digest})
+            server.accept()
+            if not place.shared:
+                log.info("listening on %s", place.url)
+            announce({"event": "ready", "url": place.url, "digest": service.envelope.digest})
 
     config = uvicorn.Config(
         create_app(service, settings, started),
+        http=Connection,
+        ws="none",
+        interface="asgi3",
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         lifespan="on",
-        timeout_graceful_shutdown=max(1, round(grace)),
+        timeout_keep_alive=KEEP_ALIVE,
     )
-    server = _Server(config, service)
-    # uvicorn raises the signal again once it has shut down; what was asked for is then done, so that is no failure.
+    server = Server(config, service, settings, place)
+    # uvicorn sets its own while it runs, and these again when it is done.
     for sign in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(sign, lambda *_: None)
-    server.run(sockets=[listening])
+        signal.signal(sign, server.handle_exit)
+    server.run(sockets=[])
     if service.failure is not None:
         raise service.failure
-    return ExitCode.OK
+    return ExitCode.FAILED if server.cut_off else ExitCode.OK
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Take the address before anything else is done. Port 0 is any free one."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-    except (OSError, OverflowError) as error:
-        listening.close()
-        if getattr(error, "errno", None) == errno.EADDRINUSE:
-            raise PortInUse(
-                f"port {port} on {host} is in use",
-                code="serve.port-in-use",
-                hint="end what listens there, or name another port with --port (0 takes any free one)",
-            ) from None
-        raise PortInUse(
-            f"cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}",
-            code="serve.address",
-            hint="name an address of this machine with --host and a free port with --port",
-        ) from None
-    return listening
-
-
-def leave(code: int, service: Service) -> None:
+def leave(code: int, service: Service) -> NoReturn:
     """End the process; for good where the model still works on something that nobody waits for any more."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     if service.worker.busy:
         os._exit(code)
     ending.leave(code)
 
 
-def _url(host: str, port: int) -> str:
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{shown}:{port}"
+def _flush() -> None:
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
