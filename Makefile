@@ -17,10 +17,10 @@ define check_python
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check coverage lint format bench lock pins types test-lowest test-torch test-corpus bench-dependencies clean
+.PHONY: help setup demo test check coverage lint format bench bench-service soak lock pins types test-lowest test-torch test-corpus bench-dependencies clean
 
 help:  ## list what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(READY)  ## make the locked development environment in .venv
 
@@ -66,6 +66,12 @@ format: setup  ## let ruff format and fix what it can
 bench: setup  ## measure start-up, packing, locking and the codec against the bare programs
 	$(BIN)/python .ci/bench.py
 	$(BIN)/python .ci/bench_codec.py
+
+bench-service: setup  ## measure the service beside an app that was written by hand, on two cores
+	$(BIN)/python .ci/bench_service.py
+
+soak: setup  ## ask the service for 5 minutes at full load: no error, no wrong answer, no growth
+	$(BIN)/python .ci/soak.py
 
 COMPILE = $(BIN)/uv pip compile pyproject.toml --extra uv --group dev --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --quiet --upgrade

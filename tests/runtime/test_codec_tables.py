@@ -298,7 +298,7 @@ def test_what_is_wrong_beside_a_missing_column_is_told_too():
         ("$.X.zip", "payload.unknown"),
     }
     assert problems_of({"X": {"columns": ["age"], "data": [["1"], [1, 2]]}}) >= {
-        ("$.X.data[0][0]", "payload.type"),
+        ("$.X.data[0].age", "payload.type"),
         ("$.X.data[1]", "payload.type"),
         ("$.X.columns.city", "payload.missing"),
     }

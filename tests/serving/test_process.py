@@ -4,17 +4,15 @@ import json
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from handmade import make_envelope
+from serving_process import started
 
 from model_envelope.runtime import signature as s
 
@@ -28,17 +26,6 @@ class Model:
         return x
 """
 SLOW_METHODS = {"predict": s.Method((s.Parameter("x", s.Scalar("float64")),), s.Scalar("float64"))}
-
-
-@contextmanager
-def started(envelope, *options):
-    command = [sys.executable, "-m", "model_envelope.serving", str(envelope), "--port", "0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def wait_for(lines, text):

@@ -26,6 +26,8 @@ class Model:
     def predict(self, X, scale=1.0):
         time.sleep(0.005)
         self.calls.append(len(X))
+        if not len(X) and scale == 7.0:
+            raise ValueError("at least one row")
         if (X["x"] > 900).any():
             raise RuntimeError("more than this model was made for")
         answer = X["x"] * scale
@@ -241,6 +243,15 @@ def test_a_model_that_exits_ends_its_request_alone(hangs, start):
     client = start(hangs)
     responses = client.post_all("/predict", [{"x": 0}, {"x": -1}, {"x": 0}])
     assert [item.status_code for item in responses] == [200, 500, 200]
+
+
+def test_company_makes_no_difference_to_a_request_without_rows(scores, start):
+    client = start(scores)
+    alone = problem(client.post("/predict", json=body(scale=7.0)), 422, "payload.invalid")
+    assert [item["code"] for item in alone["errors"]] == ["payload.empty"]
+    for given in ([(), (1.0,), (), (2.0,)], [(), ()], [(), (1.0,)]):
+        responses = ask_at_once(client, "/predict", [body(*xs, scale=7.0) for xs in given])
+        assert [item.status_code for item in responses] == [200 if xs else 422 for xs in given]
 
 
 def test_too_many_rows_are_refused(scores, start):

@@ -22,7 +22,7 @@ from model_envelope.runtime.codec.answers import split_answer
 from model_envelope.runtime.codec.merging import MergedArguments, apart_from_rows, merge_arguments, mergeable, rows_in
 from model_envelope.runtime.codec.requests import merge_requests
 from model_envelope.runtime.comparing import differences, only_last_bits
-from model_envelope.runtime.errors import ModelFailed
+from model_envelope.runtime.errors import InvalidAnswer, InvalidPayload, ModelFailed, Problem
 from model_envelope.runtime.predicting import BoundMethod
 from model_envelope.serving.media import Format, read, write
 from model_envelope.serving.metrics import Metrics
@@ -121,13 +121,18 @@ class Answering:
         method = question.method
         arguments = await worker.run(lambda: self.read(question))
         began = time.perf_counter()
-        async with asyncio.timeout(self.settings.time_limit):
-            answer = await awaited(method, arguments)
+        try:
+            async with asyncio.timeout(self.settings.time_limit):
+                answer = await awaited(method, arguments)
+        except ModelFailed as error:
+            if question.rows == 0:
+                raise _no_rows(error) from None
+            raise
         self.metrics.called(method.name, time.perf_counter() - began, 1, question.rows or 0)
         return await worker.run(lambda: self._written(question, answer))
 
     def _answers(self, turn: list[Question]) -> Iterator[Answered]:
-        if len(turn) == 1 or not self.together(turn[0].method):
+        if len(turn) < 2 or not self.together(turn[0].method):
             yield from self._one_by_one(turn)
             return
         yield from self._one_by_one([question for question in turn if question.writes is not Format.JSON])
@@ -170,6 +175,11 @@ class Answering:
         method = questions[0].method
         for question, rows in zip(questions, batch.counts, strict=True):
             question.rows = rows
+        if not all(batch.counts):
+            # Alone, the model may have no answer for no rows, and company must make no difference.
+            yield from self._one_by_one([question for question in questions if not question.rows])
+            yield from self._answers([question for question in questions if question.rows])
+            return
         if sum(batch.counts) > self.settings.batch_rows and len(questions) > 1:
             half = len(questions) // 2
             for part in (questions[:half], questions[half:]):
@@ -224,7 +234,7 @@ class Answering:
             answer = self._call(method, arguments or self.read(question), 1, question.rows or 0)
             return self._written(question, answer)
         except BaseException as error:  # noqa: BLE001  it is this question's answer, and nobody else's
-            return _failure(error)
+            return _no_rows(error) if question.rows == 0 else _failure(error)
 
     def _written(self, question: Question, answer: Any) -> bytes:
         method = question.method
@@ -237,6 +247,17 @@ class Answering:
         answer = method.complete(method.call(arguments))
         self.metrics.called(method.name, time.perf_counter() - began, questions, rows)
         return answer
+
+
+def _no_rows(error: BaseException) -> Exception:
+    """Make a refusal of what went wrong with a request without rows: most models raise for one."""
+    if not isinstance(error, ModelFailed | InvalidAnswer):
+        return _failure(error)
+    log.info("a request without rows is refused, since the model failed on it: %s", error.message)
+    problem = Problem("$", "no rows", "at least one row", "payload.empty")
+    return InvalidPayload(
+        "the request does not fit the signature: 1 problem", code="payload.invalid", problems=[problem]
+    )
 
 
 def _failure(error: BaseException) -> Exception:

@@ -86,7 +86,7 @@ def server_problem(error: BaseException, request_id: str) -> Response:
 
 def problem_document(problem: Problem, method: s.Method | None) -> dict[str, Any]:
     """Write one problem: its path, and where it can be told, JSON pointer, row and column."""
-    pointer, row, column = locate(problem.path, method)
+    pointer, row, column = locate(problem.path, method, unknown=problem.code == "payload.unknown")
     return {
         "path": problem.path,
         "pointer": pointer,
@@ -98,8 +98,8 @@ def problem_document(problem: Problem, method: s.Method | None) -> dict[str, Any
     }
 
 
-def locate(path: str, method: s.Method | None) -> tuple[str | None, int | None, str | None]:
-    """Give JSON pointer, row and column of a path such as ``$.X[17].age``.
+def locate(path: str, method: s.Method | None, *, unknown: bool = False) -> tuple[str | None, int | None, str | None]:
+    """Give JSON pointer, row and column of a path such as ``$.X[17].age``, which ends in an ``unknown`` name or not.
 
     The pointer is None for a path that stands for many places (``$.X[*].age``); row and column are None where the
     path lies in no table. Names of columns may hold dots and brackets: the signature tells where they end.
@@ -114,10 +114,10 @@ def locate(path: str, method: s.Method | None) -> tuple[str | None, int | None, 
         steps = _steps(tail)
         row = steps[0] if isinstance(kind, s.Series | s.Tensor) and steps else None
         return _pointer([name, *steps]), row if isinstance(row, int) else None, None
-    return _in_table(name, kind, tail)
+    return _in_table(name, kind, tail, unknown=unknown)
 
 
-def _in_table(name: str, kind: s.Table, tail: str) -> tuple[str | None, int | None, str | None]:
+def _in_table(name: str, kind: s.Table, tail: str, *, unknown: bool) -> tuple[str | None, int | None, str | None]:
     columns = [column.name for column in (*kind.index, *kind.columns)]
     if by_row := re.match(r"\[(\d+|\*)\](?:\.(.*))?$", tail, re.DOTALL):
         at, column = by_row.groups()
@@ -128,10 +128,16 @@ def _in_table(name: str, kind: s.Table, tail: str) -> tuple[str | None, int | No
         steps = _steps(tail[len(column) + 1 :])
         row = steps[0] if steps and isinstance(steps[0], int) else None
         return _pointer([name, column, *steps]), row, column
+    if split := re.match(r"\.data\[(\d+)\]\.(.*)$", tail, re.DOTALL):
+        # Where a cell stands in its row is for the client's list of columns to say: the pointer leads to the row.
+        at, column = split.groups()
+        return _pointer([name, "data", int(at)]), int(at), column
+    above = ["columns"] if tail.startswith(".columns.") else []
+    named = tail[1 + len(".columns") * len(above) :]
+    if unknown or named in columns:
+        return _pointer([name, *above, named]), None, named
     steps = _steps(tail)
-    row = next((step for step in steps if isinstance(step, int)), None)
-    missing = steps[-1] if len(steps) > 0 and isinstance(steps[-1], str) else None
-    return _pointer([name, *steps]), row, missing if missing in columns else None
+    return _pointer([name, *steps]), next((step for step in steps if isinstance(step, int)), None), None
 
 
 def _begins(text: str, name: str) -> bool:

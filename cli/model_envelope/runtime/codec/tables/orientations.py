@@ -126,10 +126,10 @@ class Orientations:
         place = {name: at for at, name in enumerate(names)}
         if len(problems.items) + problems.dropped == before:
             arrays = {name: [row[place[name]] for row in data] for name in self.expected}
-            return arrays, lambda name, at: f"{path}.data[{at}][{place[name]}]"
+            return arrays, lambda name, at: under(f"{path}.data[{at}]", name)
         whole = [(at, row) for at, row in enumerate(data) if type(row) is list and len(row) == width]
         for name in self.expected.keys() & place.keys():
-            cells = [(row[place[name]], f"{path}.data[{at}][{place[name]}]") for at, row in whole]
+            cells = [(row[place[name]], under(f"{path}.data[{at}]", name)) for at, row in whole]
             self._check(name, cells, problems)
         return None
 
