@@ -69,9 +69,9 @@ def serve(
 
     In a process it runs in a clean room made from the envelope's lock merged with the service's pins, or in ``python``,
     an interpreter that has what both need; the envelope must have been sealed by this user here, or be trusted
-    explicitly. In docker the image is built first, unless it is there. ``arrow`` is as in :func:`render`. Port 0
-    takes any free one. ``settings`` are options of the service (``workers``, ``max-body``: ``python -m model_envelope.serving --help`` lists them).
-    ``ready`` is called once it answers, ``log`` with each line that the service writes.
+    explicitly. In docker the image is built first, unless it is there. ``arrow`` is as in :func:`render`. Port 0 takes
+    any free one. ``settings`` are options of the service (``workers``, ``max-body``: ``python -m model_envelope.serving
+    --help`` lists them). ``ready`` is called once it answers, ``log`` with each line that the service writes.
 
     Raises ``Answered`` where the envelope is not what was sealed, and what the service itself failed with: the port in
     use (``serve.port-in-use``), a model that cannot be loaded, answers that are not the sealed ones.
