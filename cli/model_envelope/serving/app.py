@@ -171,7 +171,7 @@ class App:
 
     def _give_up(self) -> None:
         """End the process: a thread that a model's call never leaves cannot be ended, and nothing can be answered."""
-        log.critical("the model does not come back from a call; ending, so that whoever looks after this starts it anew")
+        log.critical("the model does not come back from a call: ending, so that this is started anew")
         self.access.flush()
         logging.shutdown()
         os._exit(ExitCode.FAILED)
