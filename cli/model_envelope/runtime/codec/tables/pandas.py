@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from model_envelope.runtime import signature as s
@@ -31,6 +31,13 @@ class PandasTable:
     def labels(self) -> Any:
         """The names of the columns in Python, as pandas holds them; made once."""
         return labels_of(self.kind)
+
+    @cached_property
+    def places(self) -> Any:
+        """Where each column stands, as pandas wants it for blocks; made once."""
+        import numpy as np
+
+        return np.arange(len(self.kind.columns)).reshape(-1, 1)
 
     def decode(self, value: Any, path: str, problems: Problems) -> Any:
         """Make a data frame of rows ``[{...}]``, columns ``{name: [...]}`` or split ``{"columns": ..., "data": ...}``.
@@ -63,12 +70,22 @@ class PandasTable:
         return self._frame(built)
 
     def _frame(self, built: Mapping[str, Any]) -> Any:
+        import numpy as np
         import pandas as pd
 
-        frame = pd.DataFrame({at: kept(built[column.name]) for at, column in enumerate(self.kind.columns)}, copy=False)
+        arrays = [kept(built[column.name]) for column in self.kind.columns]
+        index = index_of(self.kind.index, built) if self.kind.index else None
+        make = frame_from_blocks()
+        if make is not None and arrays and all(map(_is_block, arrays)):
+            blocks = [
+                (array.reshape(1, -1) if isinstance(array.dtype, np.dtype) else array, place)
+                for array, place in zip(arrays, self.places, strict=True)
+            ]
+            return make(blocks, pd.RangeIndex(len(arrays[0])) if index is None else index, self.labels)
+        frame = pd.DataFrame(dict(enumerate(arrays)), copy=False)
         frame.columns = self.labels
-        if self.kind.index:
-            frame.index = index_of(self.kind.index, built)
+        if index is not None:
+            frame.index = index
         return frame
 
     def encode(self, value: Any, path: str, problems: Problems) -> list[dict[str, Any]] | None:
@@ -162,6 +179,24 @@ class PandasSeries:
             for name, series in {**levels, self.value: value}.items()
         ]
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*written, strict=True)]
+
+
+@cache
+def frame_from_blocks() -> Callable[[Any, Any, Any], Any] | None:
+    """Give what makes a data frame of arrays that are in order, without looking at them again; None before pandas 3."""
+    try:
+        from pandas.api.internals import create_dataframe_from_blocks
+    except ImportError:
+        return None
+    make: Callable[[Any, Any, Any], Any] = create_dataframe_from_blocks
+    return make
+
+
+def _is_block(array: Any) -> bool:
+    """Tell whether an array may stand in a frame as it is: moments are held in arrays of two dimensions there."""
+    import pandas as pd
+
+    return array.dtype.kind in "biufc" or isinstance(array.dtype, pd.StringDtype | pd.CategoricalDtype)
 
 
 def orientations_of(columns: Mapping[str, ColumnCodec], definitions: Definitions) -> Orientations:
