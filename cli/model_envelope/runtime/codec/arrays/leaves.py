@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from model_envelope.runtime import signature as s
@@ -19,6 +20,12 @@ _NARROW = {"bfloat16": 3.3895313892515355e38, "complex32": 65504.0}
 """The greatest finite value of dtypes that a storage names."""
 
 
+@cache
+def name_of(dtype: Any) -> str:
+    """Give the name of a dtype, which NumPy makes anew each time."""
+    return str(dtype.name)
+
+
 class Leaves:
     """The values of an array, whatever its shape. ``item`` is the codec of one of them, for naming what is wrong."""
 
@@ -31,7 +38,7 @@ class Leaves:
 
     def takes(self, array: Any) -> bool:
         """Tell whether an array is of this dtype."""
-        return bool(array.dtype.name == self.dtype)
+        return name_of(array.dtype) == self.dtype
 
     def write(self, array: Any, path: str, problems: Problems) -> Any:
         """Write an array as nested lists."""
@@ -113,7 +120,7 @@ class Floats(Leaves):
 
     def takes(self, array: Any) -> bool:
         """Tell whether an array is of this dtype, in any byte order."""
-        return bool(array.dtype.name == self.whole)
+        return name_of(array.dtype) == self.whole
 
     def write(self, array: Any, path: str, problems: Problems) -> Any:
         """Write finite numbers as they are, the others as the signature allows them."""

@@ -125,7 +125,7 @@ class Floats:
             values = [math.nan if value is None else value for value in values]
         wide = np.frombuffer(array("d", values), dtype=np.float64)
         finite = np.isfinite(wide)
-        if int(len(wide) - finite.sum()) != len(spelled) + nulls:
+        if len(wide) - int(np.count_nonzero(finite)) != len(spelled) + nulls:
             raise Refused("not finite")
         if self.dtype == "float64":
             return self.store.build(wide, given, null)
@@ -161,6 +161,11 @@ class Strings:
         self.storage = storage
         self.objects = missing_of(storage)
 
+    @cached_property
+    def dtype(self) -> Any:
+        """The dtype of pandas; None where strings are Python's own."""
+        return dtype_of(self.storage) if self.objects is None else None
+
     def admits(self, value: Any) -> bool:
         """Say whether a string can be written as UTF-8 (one half of a surrogate pair cannot)."""
         try:
@@ -173,7 +178,7 @@ class Strings:
         """Build an array."""
         import pandas as pd
 
-        dtype = dtype_of(self.storage) if self.objects is None else None
+        dtype = self.dtype
         if dtype is not None and dtype.storage == "pyarrow" and not pd.__version__.startswith("2."):
             import pyarrow as pa
 
