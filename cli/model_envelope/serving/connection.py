@@ -21,6 +21,10 @@ HEADER_TIMEOUT = 10.0
 MOST_HEADERS = 64 * 1024
 """Bytes of the headers of one request at most."""
 
+SMALL = 64 * 1024
+"""Bytes of a body that are copied so that they go out with the headers."""
+
+CONTINUE = b"HTTP/1.1 100 "
 CLOSE = (b"connection", b"close")
 
 
@@ -30,6 +34,45 @@ class State(ServerState):
     def __init__(self) -> None:
         super().__init__()
         self.draining = False
+
+
+class _Joined(asyncio.Transport):
+    """The transport as one response sees it: what uvicorn writes as headers and body goes out as one segment.
+
+    That saves the server a system call, and its client a turn.
+    """
+
+    __slots__ = ("_held", "_holds", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._held = b""
+        self._holds = True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Keep the headers until there is something to go with them."""
+        if self._holds:
+            if data[:13] != CONTINUE:
+                self._holds, self._held = False, bytes(data)
+                return
+        elif self._held:
+            if len(data) < SMALL:
+                data = self._held + data
+            else:
+                self._transport.write(self._held)
+            self._held = b""
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """Close the connection when all is written."""
+        if self._held:
+            self._transport.write(self._held)
+            self._held = b""
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closed, or about to be."""
+        return self._transport.is_closing()
 
 
 class _Nowhere(list[tuple[bytes, bytes]]):
@@ -145,6 +188,8 @@ class Connection(HttpToolsProtocol):
         self.waits_since = None
         super().on_headers_complete()
         self.headers = _Nowhere()
+        if self.scope["method"] != "HEAD":  # whose response has nothing but headers
+            self.cycle.transport = _Joined(self.transport)
         if not self.parser.should_keep_alive():
             self.cycle.keep_alive = False  # also where the client writes `Close`
 
