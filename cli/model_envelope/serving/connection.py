@@ -129,6 +129,11 @@ class Connection(HttpToolsProtocol):
         return bool(self.pipeline) or (cycle is not None and not cycle.response_complete)
 
     @property
+    def asked(self) -> bool:
+        """Whether there was a request yet."""
+        return self.cycle is not None
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is to be answered, and nothing comes in."""
         return not self.busy and not self._receiving
@@ -191,7 +196,7 @@ class Connection(HttpToolsProtocol):
         if self.scope["method"] != "HEAD":  # whose response has nothing but headers
             self.cycle.transport = _Joined(self.transport)
         if not self.parser.should_keep_alive():
-            self.cycle.keep_alive = False  # also where the client writes `Close`
+            self._last()  # also where the client writes `Close`
 
     def on_message_complete(self) -> None:
         """Note that the request is there as a whole."""
@@ -207,7 +212,7 @@ class Connection(HttpToolsProtocol):
         """Answer a client that has said all that it wanted to say, and only listens from now on."""
         if not self.busy or self.cycle.more_body:
             return False
-        self.cycle.keep_alive = False
+        self._last()
         return True
 
     def close_if_late(self, now: float) -> None:
@@ -231,9 +236,18 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def drain(self) -> None:
-        """Have the answer that is under way say that it is the last one; later ones do so by the server's headers."""
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and not cycle.response_started:
+        """Let the answer that is under way be the last one; those to come are so by the headers of the server.
+
+        Where its headers are out already the client does not know, and may ask once more.
+        """
+        if self.busy and not self.cycle.response_started:
+            self._last()
+
+    def _last(self) -> None:
+        """Close the connection after the answer to the request that came last, and say so if there is still time."""
+        cycle = self.cycle
+        cycle.keep_alive = False
+        if not cycle.response_started and CLOSE not in cycle.default_headers:
             cycle.default_headers = [*cycle.default_headers, CLOSE]
 
     def refuse(self, status: int, code: str, detail: str) -> None:
@@ -242,7 +256,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.busy and not self._reading_body():
-            self.cycle.keep_alive = False
+            self._last()
             return
         phrase = HTTPStatus(status).phrase
         document = {"type": "about:blank", "title": phrase, "status": status, "detail": detail, "code": code}
