@@ -28,6 +28,18 @@ CONTINUE = b"HTTP/1.1 100 "
 CLOSE = (b"connection", b"close")
 
 
+def _is_lax() -> bool:
+    """Whether httptools takes ``Host : a`` for a header, as before 0.6.4: a proxy in front may not see it as one."""
+    try:
+        httptools.HttpRequestParser(object()).feed_data(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n")
+    except httptools.HttpParserError:
+        return False
+    return True
+
+
+LAX = _is_lax()
+
+
 class State(ServerState):
     """What the connections of a server share."""
 
@@ -191,6 +203,8 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start the app, as uvicorn does."""
         self.waits_since = None
+        if LAX and any(name.endswith((b" ", b"\t")) for name, _ in self.headers):
+            raise ValueError("a space after the name of a header")  # which the parser makes an error of its own
         super().on_headers_complete()
         self.headers = _Nowhere()
         if self.scope["method"] != "HEAD":  # whose response has nothing but headers
