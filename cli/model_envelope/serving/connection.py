@@ -21,7 +21,23 @@ HEADER_TIMEOUT = 10.0
 MOST_HEADERS = 64 * 1024
 """Bytes of the headers of one request at most."""
 
+SMALL = 64 * 1024
+"""Bytes of a body that are copied so that they go out with the headers."""
+
+CONTINUE = b"HTTP/1.1 100 "
 CLOSE = (b"connection", b"close")
+
+
+def _is_lax() -> bool:
+    """Whether httptools takes ``Host : a`` for a header, as before 0.6.4: a proxy in front may not see it as one."""
+    try:
+        httptools.HttpRequestParser(object()).feed_data(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n")
+    except httptools.HttpParserError:
+        return False
+    return True
+
+
+LAX = _is_lax()
 
 
 class State(ServerState):
@@ -30,6 +46,45 @@ class State(ServerState):
     def __init__(self) -> None:
         super().__init__()
         self.draining = False
+
+
+class _Joined(asyncio.Transport):
+    """The transport as one response sees it: what uvicorn writes as headers and body goes out as one segment.
+
+    That saves the server a system call, and its client a turn.
+    """
+
+    __slots__ = ("_held", "_holds", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._held = b""
+        self._holds = True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Keep the headers until there is something to go with them."""
+        if self._holds:
+            if data[:13] != CONTINUE:
+                self._holds, self._held = False, bytes(data)
+                return
+        elif self._held:
+            if len(data) < SMALL:
+                data = self._held + data
+            else:
+                self._transport.write(self._held)
+            self._held = b""
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """Close the connection when all is written."""
+        if self._held:
+            self._transport.write(self._held)
+            self._held = b""
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closed, or about to be."""
+        return self._transport.is_closing()
 
 
 class _Nowhere(list[tuple[bytes, bytes]]):
@@ -84,6 +139,11 @@ class Connection(HttpToolsProtocol):
         """Whether there is something to be answered."""
         cycle: RequestResponseCycle | None = self.cycle
         return bool(self.pipeline) or (cycle is not None and not cycle.response_complete)
+
+    @property
+    def asked(self) -> bool:
+        """Whether there was a request yet."""
+        return self.cycle is not None
 
     @property
     def idle(self) -> bool:
@@ -143,10 +203,14 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start the app, as uvicorn does."""
         self.waits_since = None
+        if LAX and any(name.endswith((b" ", b"\t")) for name, _ in self.headers):
+            raise ValueError("a space after the name of a header")  # which the parser makes an error of its own
         super().on_headers_complete()
         self.headers = _Nowhere()
+        if self.scope["method"] != "HEAD":  # whose response has nothing but headers
+            self.cycle.transport = _Joined(self.transport)
         if not self.parser.should_keep_alive():
-            self.cycle.keep_alive = False  # also where the client writes `Close`
+            self._last()  # also where the client writes `Close`
 
     def on_message_complete(self) -> None:
         """Note that the request is there as a whole."""
@@ -162,7 +226,7 @@ class Connection(HttpToolsProtocol):
         """Answer a client that has said all that it wanted to say, and only listens from now on."""
         if not self.busy or self.cycle.more_body:
             return False
-        self.cycle.keep_alive = False
+        self._last()
         return True
 
     def close_if_late(self, now: float) -> None:
@@ -186,9 +250,18 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def drain(self) -> None:
-        """Have the answer that is under way say that it is the last one; later ones do so by the server's headers."""
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and not cycle.response_started:
+        """Let the answer that is under way be the last one; those to come are so by the headers of the server.
+
+        Where its headers are out already the client does not know, and may ask once more.
+        """
+        if self.busy and not self.cycle.response_started:
+            self._last()
+
+    def _last(self) -> None:
+        """Close the connection after the answer to the request that came last, and say so if there is still time."""
+        cycle = self.cycle
+        cycle.keep_alive = False
+        if not cycle.response_started and CLOSE not in cycle.default_headers:
             cycle.default_headers = [*cycle.default_headers, CLOSE]
 
     def refuse(self, status: int, code: str, detail: str) -> None:
@@ -197,7 +270,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.busy and not self._reading_body():
-            self.cycle.keep_alive = False
+            self._last()
             return
         phrase = HTTPStatus(status).phrase
         document = {"type": "about:blank", "title": phrase, "status": status, "detail": detail, "code": code}

@@ -31,8 +31,11 @@ log = logging.getLogger("model_envelope.serving")
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept: longer than load balancers keep theirs, since they should close first."""
 
-QUIET = 0.5
-"""Seconds without a request after which a connection is closed at the end: a client may have one on its way."""
+QUIET = 1.0
+"""Seconds without a request after which a connection is closed at the end: a client may have one on its way.
+
+Twice as many where there was none yet: who connects is about to ask.
+"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Server(uvicorn.Server):
         self.settings = settings
         self.place = place
         self.listener: Listener | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.told: float | None = None
         """When it was told to end, by the monotonic clock."""
         self.cut_off = 0
@@ -72,8 +76,10 @@ class Server(uvicorn.Server):
             self.told = now
             log.info("%s: finishing what is under way", signal.Signals(sig).name)
             self.service.drain()
-            self._say_close()
             self.should_exit = True
+            if self.loop is not None:
+                # Not from within whatever the signal interrupts, which may be a response whose headers are being made.
+                self.loop.call_soon_threadsafe(self._say_close)
         elif now - self.told > AGAIN and not self.place.shared:
             log.warning("%s again: ending at once", signal.Signals(sig).name)
             _flush()
@@ -94,6 +100,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
         """Start the app, and accept connections unless only a ready server may."""
+        self.loop = asyncio.get_running_loop()
         await super().startup(sockets=[])
 
         def connection() -> Connection:
@@ -103,7 +110,9 @@ class Server(uvicorn.Server):
         self.listener = Listener(
             self.place.listening, connection, self.open, most=allow_files(), shared=self.place.shared
         )
-        if self.place.early:
+        if self.told is not None:
+            self._say_close()
+        elif self.place.early:
             self.accept()
 
     async def on_tick(self, counter: int) -> bool:
@@ -134,7 +143,7 @@ class Server(uvicorn.Server):
         while (self.open or listener.connecting) and time.monotonic() < deadline:
             for connection in list(self.open):
                 connection.close_if_late(loop.time())
-                connection.close_if_quiet(loop.time(), QUIET)
+                connection.close_if_quiet(loop.time(), QUIET if connection.asked else 2 * QUIET)
             await asyncio.sleep(0.02)
         left = [connection for connection in self.open if not connection.idle]
         self.cut_off = len(left)
