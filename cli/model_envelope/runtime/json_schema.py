@@ -204,14 +204,25 @@ def _table(kind: s.Table, style: _Style) -> Schema:
     if style.answer:
         return rows
     arrays = {name: {"type": "array", "items": cell} for name, cell in cells.items()}
-    split = {
-        "columns": {"type": "array", "items": {"enum": names}},
-        "data": {"type": "array", "items": {"type": "array"}},
-    }
+    split = _split(cells, style)
     orientations = [{"title": "rows", **rows}, {"title": "columns", **_object(arrays, names)}]
     if "data" not in cells:
         orientations.append({"title": "split", **_object(split, list(split))})
     return {"anyOf": orientations}
+
+
+def _split(cells: Mapping[str, Schema], style: _Style) -> dict[str, Schema]:
+    """Give the schemas of column names and of data beside them.
+
+    Names come in any order, for which a schema has no words. The document of a service is for those who make requests,
+    and shows one order that is right.
+    """
+    if style.prefix == OPENAPI:
+        data = {"type": "array", "items": _exactly(list(cells.values()))}
+        return {"columns": {"type": "array", "const": list(cells)}, "data": data}
+    width: Schema = {"type": "array", "minItems": len(cells), "maxItems": len(cells)}
+    columns = {**width, "items": {"enum": list(cells)}, "uniqueItems": True}
+    return {"columns": columns, "data": {"type": "array", "items": width}}
 
 
 def _series(kind: s.Series, style: _Style) -> Schema:
@@ -252,12 +263,15 @@ def _any(_kind: s.Any, _style: _Style) -> Schema:
 
 _NUMERAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,18})?$"
 
+_BASE64 = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+"""With padding, and no bits beyond the last byte."""
+
 _PLAIN: Mapping[str, Schema] = {
     "null": {"type": "null"},
     "bool": {"type": "boolean"},
     "decimal": {"type": "string", "pattern": _NUMERAL},
     "string": {"type": "string"},
-    "bytes": {"type": "string", "contentEncoding": "base64"},
+    "bytes": {"type": "string", "contentEncoding": "base64", "pattern": _BASE64},
     "date": {"type": "string", "format": "date"},
     "time": {"type": "string"},
     "datetime": {"type": "string"},
