@@ -1,7 +1,8 @@
 """Pin what each target needs, for each Python that it supports: `make pins`.
 
-Writes two files a Python into the target's `pins/`: the lock, and what each pinned distribution requires in turn, so
-that merging a target's pins with an envelope's lock can tell a clash without a resolver or a network.
+Writes two files a Python, and two more for each option, into the target's `pins/`: the lock, and what each pinned
+distribution requires in turn, so that merging a target's pins with an envelope's lock can tell a clash without a
+resolver or a network.
 """
 
 import importlib.metadata
@@ -36,9 +37,22 @@ def main() -> None:
         for python in SUPPORTED_PYTHONS:
             with tempfile.TemporaryDirectory() as scratch:
                 lock, requires = pin(target.requirements, python, Path(scratch))
-            (folder / f"{python}.lock").write_bytes(lock.to_bytes())
-            (folder / f"{python}.requires.json").write_bytes(json_bytes(requires))
+            write(folder, python, lock, requires)
             print(f"{target.kind}, Python {python}: {', '.join(f'{item.name} {item.version}' for item in lock.pins)}")
+            for option in target.offered:
+                with tempfile.TemporaryDirectory() as scratch:
+                    both, needs = pin(target.with_options(option).requirements, python, Path(scratch))
+                more = Lock(tuple(item for item in both.pins if item.name not in requires))
+                write(
+                    folder, f"{python}.{option}", more, {name: needs[name] for name in needs.keys() - requires.keys()}
+                )
+                print(f"  with {option}: {', '.join(f'{item.name} {item.version}' for item in more.pins)}")
+
+
+def write(folder: Path, name: str, lock: Lock, requires: dict[str, list[str]]) -> None:
+    """Write the two files of one name."""
+    (folder / f"{name}.lock").write_bytes(lock.to_bytes())
+    (folder / f"{name}.requires.json").write_bytes(json_bytes(dict(sorted(requires.items()))))
 
 
 def pin(requirements: tuple[str, ...], python: str, folder: Path) -> tuple[Lock, dict[str, list[str]]]:

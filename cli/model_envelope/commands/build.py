@@ -3,7 +3,7 @@ from typing import Annotated
 
 import typer
 
-from model_envelope.commands.options import BaseImage, EnvelopeArgument, Json, MicromambaImage, TargetName
+from model_envelope.commands.options import Arrow, BaseImage, EnvelopeArgument, Json, MicromambaImage, TargetName
 from model_envelope.commands.output import Line, command
 from model_envelope.workflows import build as workflow
 
@@ -17,6 +17,7 @@ def build(
             "-t", "--image", metavar="NAME", help="The name of the image. Default: <name>:<digest>.", show_default=False
         ),
     ] = None,
+    arrow: Arrow = False,
     base_image: BaseImage = None,
     micromamba_image: MicromambaImage = None,
     json: Json = False,
@@ -30,6 +31,7 @@ def build(
         result = workflow.build(
             envelope,
             target=target,
+            arrow=arrow,
             image=image,
             base_image=base_image,
             micromamba_image=micromamba_image,

@@ -66,6 +66,13 @@ TargetName = Annotated[
     str, typer.Option("--target", metavar="TARGET", help="What to make: service, or a folder of your own.")
 ]
 
+Arrow = Annotated[
+    bool,
+    typer.Option(
+        "--arrow", help="Let the service read and write Arrow IPC streams too: adds pyarrow, about 170 MB unpacked."
+    ),
+]
+
 BaseImage = Annotated[
     str | None,
     typer.Option(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from model_envelope.commands.options import BaseImage, EnvelopeArgument, Json, MicromambaImage, TargetName
+from model_envelope.commands.options import Arrow, BaseImage, EnvelopeArgument, Json, MicromambaImage, TargetName
 from model_envelope.commands.output import Line, command
 from model_envelope.workflows import render as workflow
 
@@ -16,6 +16,7 @@ def render(
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Where the folder appears. Default: the current one."),
     ] = None,
+    arrow: Arrow = False,
     base_image: BaseImage = None,
     micromamba_image: MicromambaImage = None,
     json: Json = False,
@@ -28,6 +29,7 @@ def render(
         result = workflow.render(
             envelope,
             target=target,
+            arrow=arrow,
             into=output,
             base_image=base_image,
             micromamba_image=micromamba_image,

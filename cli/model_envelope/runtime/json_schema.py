@@ -203,26 +203,28 @@ def _table(kind: s.Table, style: _Style) -> Schema:
     rows: Schema = {"type": "array", "items": _object(cells, names)}
     if style.answer:
         return rows
+    if style.prefix == OPENAPI:
+        return {**rows, DESCRIBED: _OTHERS_TOO}
     arrays = {name: {"type": "array", "items": cell} for name, cell in cells.items()}
-    split = _split(cells, style)
+    split = {
+        "columns": _exactly_once(names),
+        "data": {"type": "array", "items": {"type": "array", "minItems": len(names), "maxItems": len(names)}},
+    }
     orientations = [{"title": "rows", **rows}, {"title": "columns", **_object(arrays, names)}]
     if "data" not in cells:
         orientations.append({"title": "split", **_object(split, list(split))})
     return {"anyOf": orientations}
 
 
-def _split(cells: Mapping[str, Schema], style: _Style) -> dict[str, Schema]:
-    """Give the schemas of column names and of data beside them.
+_OTHERS_TOO = (
+    'Rows. Read too are columns, `{name: [...]}`, and `{"columns": [names], "data": [[...], ...]}`: that their arrays '
+    "are of one length no schema can ask for, and programs make up requests of this one."
+)
 
-    Names come in any order, for which a schema has no words. The document of a service is for those who make requests,
-    and shows one order that is right.
-    """
-    if style.prefix == OPENAPI:
-        data = {"type": "array", "items": _exactly(list(cells.values()))}
-        return {"columns": {"type": "array", "const": list(cells)}, "data": data}
-    width: Schema = {"type": "array", "minItems": len(cells), "maxItems": len(cells)}
-    columns = {**width, "items": {"enum": list(cells)}, "uniqueItems": True}
-    return {"columns": columns, "data": {"type": "array", "items": width}}
+
+def _exactly_once(names: list[str]) -> Schema:
+    size = {"minItems": len(names), "maxItems": len(names)}
+    return {"type": "array", "items": {"enum": names}, "uniqueItems": True, **size}
 
 
 def _series(kind: s.Series, style: _Style) -> Schema:

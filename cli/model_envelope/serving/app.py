@@ -67,7 +67,7 @@ class App:
             limit=settings.queue,
             time_limit=settings.time_limit,
             waiting=self.metrics.queued,
-            gave_up=_give_up,
+            gave_up=self._give_up,
         )
         self.documents = Documents(service, self.turns, self.metrics, lambda: service.start(on_started, self._rehearse))
         self.others = self.documents.app()
@@ -165,8 +165,16 @@ class App:
         return question, said
 
     def _rehearse(self) -> None:
+        self.metrics.loaded(self.service.load_seconds)
         samples = self.service.envelope.samples
         self.answering.rehearse([(self.service.method(item.method), dump_json(item.body)) for item in samples])
+
+    def _give_up(self) -> None:
+        """End the process: a thread that a model's call never leaves cannot be ended, and nothing can be answered."""
+        log.critical("the model does not come back from a call: ending, so that this is started anew")
+        self.access.flush()
+        logging.shutdown()
+        os._exit(ExitCode.FAILED)
 
     async def _ask(self, question: Question) -> bytes:
         if not question.method.signature.is_async:
@@ -214,10 +222,3 @@ def _names(method: s.Method) -> frozenset[str]:
     tables = [item.type for item in method.parameters if isinstance(item.type, s.Table)]
     columns = (column.name for table in tables for column in (*table.index, *table.columns))
     return frozenset((*(item.name for item in method.parameters), *columns))
-
-
-def _give_up() -> None:
-    """End the process: a thread that a model's call never leaves cannot be ended, and nothing can be answered."""
-    log.critical("the model does not come back from a call; ending, so that whoever looks after this starts it anew")
-    logging.shutdown()
-    os._exit(ExitCode.FAILED)

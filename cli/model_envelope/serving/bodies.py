@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Generator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 
@@ -13,7 +14,9 @@ from model_envelope.serving.compression import decompress
 from model_envelope.serving.problems import HttpProblem, too_large
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope
+    from starlette.types import Message, Receive, Scope
+
+_T = TypeVar("_T")
 
 PATIENCE = 2.0
 """Seconds for which the rest of a body that is too large is read and thrown away."""
@@ -34,12 +37,19 @@ async def read_body(scope: Scope, receive: Receive, encoding: str | None, *, lim
         if not header(scope["headers"], b"expect"):
             await _discard(receive)
         raise too_large(limit)
+    step = receive().__await__()
     try:
-        async with asyncio.timeout(timeout):
-            raw = await _whole(receive, limit)
-    except TimeoutError:
-        late = f"The body was not there within {timeout:g} seconds."
-        raise HttpProblem(408, "request.too-slow", late, {"Connection": "close"}) from None
+        waits_for = next(step)
+    except StopIteration as done:  # it was there already, which is cheaper found out than timed
+        message = done.value
+    else:
+        message = await _timed(_Resumed(step, waits_for), timeout)
+    if message.get("more_body", False):
+        raw = await _timed(_whole(message, receive, limit), timeout)
+    else:
+        raw = _part(message)
+        if len(raw) > limit:
+            raise too_large(limit)
     if encoding is None:
         return raw
     if len(raw) <= SMALL:
@@ -47,26 +57,54 @@ async def read_body(scope: Scope, receive: Receive, encoding: str | None, *, lim
     return await asyncio.to_thread(decompress, raw, encoding, limit)
 
 
-async def _whole(receive: Receive, limit: int) -> bytes:
+class _Resumed:
+    """The rest of an awaitable that was begun by hand, and waits for a future."""
+
+    def __init__(self, step: Generator[Any, Any, Message], waits_for: Any) -> None:
+        self._step = step
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, Message]:
+        try:
+            yield self._waits_for
+        except BaseException as error:
+            self._step.throw(error)  # what it holds is its own to give back
+            raise
+        return (yield from self._step)
+
+
+async def _timed(coming: Awaitable[_T], timeout: float) -> _T:
+    try:
+        async with asyncio.timeout(timeout):
+            return await coming
+    except TimeoutError:
+        late = f"The body was not there within {timeout:g} seconds."
+        raise HttpProblem(408, "request.too-slow", late, {"Connection": "close"}) from None
+
+
+def _part(message: Message) -> bytes:
+    """Take the part of a body out of a message."""
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return bytes(message.get("body", b""))
+
+
+async def _whole(message: Message, receive: Receive, limit: int) -> bytes:
+    """Read the parts of a body, of which the first is there."""
     chunks: list[bytes] = []
     size = 0
     while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunk = message.get("body", b"")
+        chunk, more = _part(message), message.get("more_body", False)
         size += len(chunk)
-        more = message.get("more_body", False)
         if size > limit:
             chunks.clear()
             if more:
                 await _discard(receive)
             raise too_large(limit)
-        if not more and not chunks:
-            return bytes(chunk)
         chunks.append(chunk)
         if not more:
             return b"".join(chunks)
+        message = await receive()
 
 
 async def _discard(receive: Receive) -> None:

@@ -39,6 +39,33 @@ class _Nowhere(list[tuple[bytes, bytes]]):
         """Forget a header."""
 
 
+class _Resumed:
+    """Tells a connection what is parsed, but for the headers of the first request: those it knows."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known = True
+        self.on_body = connection.on_body
+        self.on_message_complete = connection.on_message_complete
+
+    def on_message_begin(self) -> None:
+        if not self._known:
+            self._connection.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._known:
+            self._connection.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._known:
+            self._connection.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self._known:
+            self._connection.on_headers_complete()
+        self._known = False
+
+
 class Connection(HttpToolsProtocol):
     """A connection that waits for nobody for ever, and ends when all that it was asked is answered."""
 
@@ -78,9 +105,7 @@ class Connection(HttpToolsProtocol):
             try:
                 self.parser.feed_data(rest)
             except httptools.HttpParserUpgrade as upgrade:
-                # Nobody has to upgrade: the request is answered as it is, and so are those that follow.
-                rest = rest[upgrade.args[0] :]
-                self.parser = httptools.HttpRequestParser(self)
+                rest = self._not_upgraded(rest[upgrade.args[0] :])
                 continue
             except httptools.HttpParserError:
                 self.refuse(400, "request.malformed", "This is not a request of HTTP/1.1.")
@@ -93,6 +118,20 @@ class Connection(HttpToolsProtocol):
         self._headers_size += len(data)
         if self._headers_size > MOST_HEADERS:
             self.refuse(431, "request.headers", f"The headers are longer than {MOST_HEADERS} bytes.")
+
+    def _not_upgraded(self, rest: bytes) -> bytes:
+        """Go on without the upgrade that a client offers, as Java's does at first: nobody has to take it.
+
+        httptools takes what follows for another protocol. Gives what is to be parsed instead: the body, where there is
+        one, after headers that say so, and the requests that come after it.
+        """
+        framing = [item for item in self.scope["headers"] if item[0] in {b"content-length", b"transfer-encoding"}]
+        if not framing:
+            self.parser = httptools.HttpRequestParser(self)
+            return rest
+        self.parser = httptools.HttpRequestParser(_Resumed(self))
+        self.cycle.more_body = self._receiving = True
+        return b"POST / HTTP/1.1\r\n%b\r\n%b" % (b"".join(b"%b: %b\r\n" % item for item in framing), rest)
 
     def on_message_begin(self) -> None:
         """Begin to wait for the rest of the headers."""

@@ -18,6 +18,7 @@ from model_envelope.runtime import signature_document
 from model_envelope.runtime.codec import dump_json
 from model_envelope.runtime.openapi import openapi_document
 from model_envelope.serving.about import about
+from model_envelope.serving.media import has_arrow
 from model_envelope.serving.metrics import Metrics
 from model_envelope.serving.problems import problem_response
 from model_envelope.serving.service import Phase, Service
@@ -48,7 +49,7 @@ class Documents:
             "/metrics": self.exposition,
             "/docs": self.docs,
             "/docs/{name}": self.docs_asset,
-            "/openapi.json": _fixed(dump_json(openapi_document(service.envelope))),
+            "/openapi.json": _fixed(dump_json(openapi_document(service.envelope, arrow=has_arrow()))),
             "/signature": _fixed(dump_json(signature)),
             "/envelope": self.envelope,
         }

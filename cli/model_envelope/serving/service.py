@@ -42,6 +42,7 @@ class Service:
         self.extra_columns = extra_columns
         self.phase = Phase.VERIFYING
         self.failure: BaseException | None = None
+        self.load_seconds = 0.0
         self.worker = Worker()
         self._predictor: Predictor | None = None
 
@@ -87,7 +88,9 @@ class Service:
         if differences := verify_manifest(self.envelope):
             raise _damaged(self.envelope, differences)
         self.phase = Phase.LOADING
+        loading = time.perf_counter()
         self._predictor = Predictor.open(self.envelope.path, extra_columns=self.extra_columns)
+        self.load_seconds = time.perf_counter() - loading
         self.phase = Phase.REPLAYING
         samples = self._replay(loop)
         rehearse()

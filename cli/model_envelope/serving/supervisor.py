@@ -149,11 +149,11 @@ class Supervisor:
         """Give the seconds until something is to be done that nobody wakes this up for."""
         due = [worker.due for worker in self.workers if worker.due is not None]
         if self.told is not None:
-            delay = self.settings.drain_delay
-            due += [self.told + delay, self.told + delay + SETTLE, self.told + self.settings.grace + LAST_WAIT]
-        now = time.monotonic()
-        ahead = [moment - now for moment in due if moment > now]
-        return min(ahead) + 0.001 if ahead else None
+            given_up = self.told + self.settings.drain_delay
+            due.append(self.told + self.settings.grace + LAST_WAIT)
+            due += [] if self._refusing else [given_up]
+            due += [given_up + SETTLE] if self.listening.fileno() >= 0 else []
+        return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _start(self, worker: Worker, *, early: bool) -> None:
         worker.due, worker.ready, worker.early = None, False, early
@@ -168,27 +168,31 @@ class Supervisor:
             process_group=0,
         )
         assert worker.process.stdout is not None
+        os.set_blocking(worker.process.stdout.fileno(), False)
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
         self._pid_file(worker).write_text(f"{worker.process.pid}\n")
 
-    def _listen(self, worker: Worker) -> None:
-        """Read what a worker says: one document, then nothing any more."""
+    def _listen(self, worker: Worker) -> bool:
+        """Read what a worker says: one document, then nothing any more. False where there is nothing to be read."""
         assert worker.process is not None
         assert worker.process.stdout is not None
-        chunk = os.read(worker.process.stdout.fileno(), 65536)
+        try:
+            chunk = os.read(worker.process.stdout.fileno(), 65536)
+        except BlockingIOError:
+            return False
         if chunk:
             worker.said += chunk
-            return
+            return True
         self._selector.unregister(worker.process.stdout)
         event = _event(worker.said)
-        if event.get("event") != "ready":
-            return
-        worker.ready = True
-        log.info("%s is ready", _name(worker))
-        if not self.announced and all(other.ready for other in self.workers):
-            self.announced = True
-            log.info("listening on %s with %d workers", self.url, len(self.workers))
-            self.announce({"event": "ready", "url": self.url, "digest": event["digest"]})
+        if event.get("event") == "ready":
+            worker.ready = True
+            log.info("%s is ready", _name(worker))
+            if not self.announced and all(other.ready for other in self.workers):
+                self.announced = True
+                log.info("listening on %s with %d workers", self.url, len(self.workers))
+                self.announce({"event": "ready", "url": self.url, "digest": event["digest"]})
+        return False
 
     def _ended(self, worker: Worker, code: int, now: float) -> None:
         """Note that a worker has ended, and when another is to take its place."""
@@ -196,8 +200,11 @@ class Supervisor:
         assert process is not None
         assert process.stdout is not None
         assert process.stdin is not None
-        while process.stdout in self._selector.get_map():
-            self._listen(worker)
+        if process.stdout in self._selector.get_map():
+            while self._listen(worker):
+                continue
+        if process.stdout in self._selector.get_map():  # what the model started may hold it open
+            self._selector.unregister(process.stdout)
         process.stdout.close()
         process.stdin.close()
         was_ready = worker.ready

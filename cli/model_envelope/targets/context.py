@@ -59,8 +59,8 @@ class Context:
 
 
 def context_name(envelope: EnvelopeFiles, target: Target) -> str:
-    """Give the name of the rendered folder: ``flights-3f2a9c1d84e0-service``."""
-    return f"{envelope.description.name}-{envelope.short_digest}-{target.kind}"
+    """Give the name of the rendered folder: ``flights-3f2a9c1d84e0-service``, and its options."""
+    return "-".join([envelope.description.name, envelope.short_digest, target.kind, *target.options])
 
 
 MICROMAMBA_IMAGE = "mambaorg/micromamba:2"
@@ -109,6 +109,7 @@ def render_context(
         ],
         "conda": conda is not None,
         "micromamba_image": _plain(micromamba_image, _IMAGE, "the image with micromamba"),
+        "options": ",".join(target.options),
         "lock_digest": hashlib.sha256((conda or b"") + lock).hexdigest(),
         "commit": origin.commit if origin else "",
         "version": __version__,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from model_envelope.foundation.errors import InvalidInput
@@ -21,7 +21,7 @@ class Target:
     """One kind of thing that an envelope can be built into.
 
     ``packages`` are the subpackages of this project that it carries as source, ``requirements`` the ranges of what they
-    need beside the model's own packages.
+    need beside the model's own packages. ``offered`` is what options add to these; ``options`` were chosen.
     """
 
     kind: str
@@ -29,29 +29,49 @@ class Target:
     packages: tuple[str, ...]
     requirements: tuple[str, ...]
     folder: Path
+    offered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+
+    def with_options(self, *names: str) -> Target:
+        """Give the same target with what some of its options add.
+
+        Raises :class:`InvalidInput` (``target.option``) for one that it does not offer.
+        """
+        for name in names:
+            if name not in self.offered:
+                raise InvalidInput(
+                    f"the target `{self.kind}` has no option `{name}`",
+                    code="target.option",
+                    hint=f"it has {', '.join(f'`{known}`' for known in self.offered) or 'none'}",
+                )
+        more = tuple(text for name in names for text in self.offered[name])
+        return replace(self, requirements=(*self.requirements, *more), options=(*self.options, *names))
 
     def pins(self, python: str) -> Lock:
         """Give the exact versions for a Python (``3.11``) that this release was made with.
 
         Raises :class:`InvalidInput` (``target.python``) for a Python that the target is not pinned for.
         """
-        return Lock.parse(self._pinned(python, f"{python}.lock").read_bytes())
+        locks = [Lock.parse(path.read_bytes()) for path in self._pinned(python, "lock")]
+        return Lock(tuple(pin for lock in locks for pin in lock.pins))
 
     def requires(self, python: str) -> Mapping[str, tuple[str, ...]]:
         """Give what each pinned distribution requires in turn, by canonical name."""
-        document = json.loads(self._pinned(python, f"{python}.requires.json").read_bytes())
-        return {name: tuple(needs) for name, needs in document.items()}
+        documents = [json.loads(path.read_bytes()) for path in self._pinned(python, "requires.json")]
+        return {name: tuple(needs) for document in documents for name, needs in document.items()}
 
-    def _pinned(self, python: str, name: str) -> Path:
-        path = self.folder / "pins" / name
-        if not path.is_file():
-            known = ", ".join(sorted(item.stem for item in (self.folder / "pins").glob("*.lock"))) or "none"
+    def _pinned(self, python: str, ending: str) -> list[Path]:
+        """Give the files of a Python: that of the target, and one for each option."""
+        pins = self.folder / "pins"
+        found = [pins / f"{python}.{ending}", *(pins / f"{python}.{option}.{ending}" for option in self.options)]
+        if not all(path.is_file() for path in found):
+            known = ", ".join(sorted(item.stem for item in pins.glob("*.lock") if item.stem.count(".") == 1)) or "none"
             raise InvalidInput(
                 f"the target `{self.kind}` is not pinned for Python {python}, which the envelope was packed with",
                 code="target.python",
                 hint=f"it is pinned for Python {known}; pack the model with one of these",
             )
-        return path
+        return found
 
 
 def find_target(name: str) -> Target:
@@ -87,8 +107,9 @@ def _read(folder: Path) -> Target:
             packages=tuple(document["packages"]),
             requirements=tuple(document["requirements"]),
             folder=folder.resolve(),
+            offered={name: tuple(texts) for name, texts in document.get("options", {}).items()},
         )
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} is no TOML: {error}", code="target.malformed") from None
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{path} lacks {error}", code="target.malformed") from None

@@ -33,13 +33,14 @@ from model_envelope.targets.asking import asker, wait_until_ready
 from model_envelope.targets.building import Builder, Network, choose_builder
 from model_envelope.targets.context import Context, Install, render_context
 from model_envelope.targets.engine import Container, Engine, split_name
-from model_envelope.targets.target import find_target
+from model_envelope.targets.target import Target
 from model_envelope.workflows.fitting import fitting
 from model_envelope.workflows.provenance import read_provenance
 from model_envelope.workflows.render import (
     build_command,
     choose_base_image,
     choose_micromamba_image,
+    chosen_target,
     default_image_name,
     keep,
     verified,
@@ -70,6 +71,7 @@ def build(
     envelope: Path,
     *,
     target: str = "service",
+    arrow: bool = False,
     image: str | None = None,
     base_image: str | None = None,
     micromamba_image: str | None = None,
@@ -77,18 +79,19 @@ def build(
 ) -> BuildResult:
     """Render, build, start the container hardened, replay the samples of all methods over HTTP, and name the image.
 
-    ``image`` is its name (default: ``<name>:<short digest>``). Until the answers agree it has a temporary one; whatever
-    goes wrong, no container and no name stays behind. A container needs no trust: the model runs confined.
+    ``image`` is its name (default: ``<name>:<short digest>``), ``arrow`` as in :func:`render`. Until the answers agree
+    it has a temporary one; whatever goes wrong, no container and no name stays behind. A container needs no trust: the
+    model runs confined.
 
     Raises ``Answered`` where the envelope is not what was sealed or the image answers otherwise, ``ToolMissing`` where
     no engine answers (the rendered folder is then kept), ``ToolFailed`` where the build fails.
     """
     began = time.monotonic()
-    files, chosen = verified(envelope, report), find_target(target)
+    files, chosen = verified(envelope, report), chosen_target(target, arrow=arrow)
     base, micromamba = choose_base_image(files, base_image), choose_micromamba_image(micromamba_image)
     name = image or default_image_name(files)
     split_name(name)
-    with _engine_or_folder(files, target, base, micromamba, name) as engine:
+    with _engine_or_folder(files, chosen, base, micromamba, name) as engine:
         builder = choose_builder(engine)
         _refuse_conda_without_network(files, builder)
         temporary = f"envelope-build/{chosen.kind}:{uuid.uuid4().hex}"
@@ -247,12 +250,12 @@ def network(settings: IndexSettings) -> Network:
 
 
 @contextmanager
-def _engine_or_folder(files: EnvelopeFiles, target: str, base: str, micromamba: str, image: str) -> Iterator[Engine]:
+def _engine_or_folder(files: EnvelopeFiles, target: Target, base: str, micromamba: str, image: str) -> Iterator[Engine]:
     """Give the engine; where none answers, keep the rendered folder and say how to build it elsewhere."""
     try:
         engine = Engine.connect()
     except ToolMissing as error:
-        context = keep(files, find_target(target), Path.cwd(), base, micromamba)
+        context = keep(files, target, Path.cwd(), base, micromamba)
         raise ToolMissing(
             f"{error.message}; the folder to build from is kept at {context.path}",
             code=error.code,

@@ -37,6 +37,7 @@ def render(
     envelope: Path,
     *,
     target: str = "service",
+    arrow: bool = False,
     into: Path | None = None,
     base_image: str | None = None,
     micromamba_image: str | None = None,
@@ -44,18 +45,24 @@ def render(
 ) -> RenderResult:
     """Render a target for an envelope as a new folder in ``into`` (default: the current folder).
 
-    The same envelope, options and version of this tool give the same bytes. A folder that is there already and holds
+    ``arrow`` adds pyarrow where the envelope does not bring it, so that the service speaks Arrow IPC streams. The same
+    envelope, options and version of this tool give the same bytes. A folder that is there already and holds
     them is given as it is.
 
     Raises ``Answered`` where the envelope is not what was sealed, ``Unsolvable`` where its lock clashes with the
     target, ``Refused`` where another folder of that name is there.
     """
-    files, chosen = verified(envelope, report), find_target(target)
+    files, chosen = verified(envelope, report), chosen_target(target, arrow=arrow)
     image = choose_base_image(files, base_image)
     report(Started("render", f"Rendering {chosen.kind}"))
     context = keep(files, chosen, into or Path.cwd(), image, choose_micromamba_image(micromamba_image))
     report(Done("render", f"Rendered {context.path.name}"))
     return RenderResult(context.path, chosen.kind, image, build_command(context.path, default_image_name(files)))
+
+
+def chosen_target(name: str, *, arrow: bool) -> Target:
+    """Give a target with the options that were asked for. Raises ``InvalidInput`` for what there is not."""
+    return find_target(name).with_options(*(["arrow"] if arrow else []))
 
 
 def verified(envelope: Path, report: Report = silent) -> EnvelopeFiles:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -18,15 +19,14 @@ from model_envelope.foundation import carrying, process
 from model_envelope.foundation.errors import InvalidInput, ToolFailed
 from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
-from model_envelope.runtime.codec import ExtraColumns
 from model_envelope.runtime.errors import from_document
 from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.store import trust as store_trust
-from model_envelope.targets.target import Target, find_target
-from model_envelope.workflows.render import default_image_name, verified
+from model_envelope.targets.target import Target
+from model_envelope.workflows.render import chosen_target, default_image_name, verified
 
-GRACE = 10.0
-"""Seconds that a served request has to finish when the service is told to end."""
+SETTINGS: Mapping[str, str | int | float | bool] = {"grace": 10.0, "log-format": "text"}
+"""What is set for a service on this machine unless it is said otherwise; what is in nobody's is the service's own."""
 
 
 class Place(Enum):
@@ -59,7 +59,8 @@ def serve(
     python: Path | None = None,
     trust: bool = False,
     base_image: str | None = None,
-    extra_columns: ExtraColumns = "refuse",
+    arrow: bool = False,
+    settings: Mapping[str, str | int | float | bool] = SETTINGS,
     ready: Ready = lambda _: None,
     log: Log = lambda _: None,
     report: Report = silent,
@@ -68,18 +69,20 @@ def serve(
 
     In a process it runs in a clean room made from the envelope's lock merged with the service's pins, or in ``python``,
     an interpreter that has what both need; the envelope must have been sealed by this user here, or be trusted
-    explicitly. In docker the image is built first, unless it is there. Port 0 takes any free one. ``ready`` is called
-    once it answers, ``log`` with each line that the service writes.
+    explicitly. In docker the image is built first, unless it is there. ``arrow`` is as in :func:`render`. Port 0 takes
+    any free one. ``settings`` are options of the service (``workers``, ``max-body``: ``python -m model_envelope.serving
+    --help`` lists them). ``ready`` is called once it answers, ``log`` with each line that the service writes.
 
     Raises ``Answered`` where the envelope is not what was sealed, and what the service itself failed with: the port in
     use (``serve.port-in-use``), a model that cannot be loaded, answers that are not the sealed ones.
     """
-    files, target = verified(envelope, report), find_target("service")
+    files, target = verified(envelope, report), chosen_target("service", arrow=arrow)
+    settings = {**SETTINGS, **settings}
     check_address(host, port)
     if place is Place.DOCKER:
-        return _in_docker(files, host, port, base_image, extra_columns, ready, log, report)
+        return _in_docker(files, target, host, port, base_image, settings, ready, log, report)
     store_trust.require(files, trusted=trust)
-    return _in_process(files, target, host, port, python, extra_columns, ready, log, report)
+    return _in_process(files, target, host, port, python, settings, ready, log, report)
 
 
 def check_address(host: str, port: int) -> None:
@@ -112,7 +115,7 @@ def _in_process(
     host: str,
     port: int,
     python: Path | None,
-    extra_columns: ExtraColumns,
+    settings: Mapping[str, str | int | float | bool],
     ready: Ready,
     log: Log,
     report: Report,
@@ -122,8 +125,8 @@ def _in_process(
         words = carrying.arguments(
             home,
             "model_envelope.serving.__main__",
-            *(files.path, "--host", host, "--port", str(port), "--grace", str(GRACE), "--supervised"),
-            *("--extra-columns", extra_columns, "--log-format", "text"),
+            *(files.path, "--host", host, "--port", str(port), "--supervised"),
+            *_options(settings),
             isolated=python is None,
         )
         if python is None:
@@ -161,7 +164,18 @@ def _in_process(
         # It ends when its standard input does, so that it cannot outlive this process.
         child = process.start(command, env=variables, stdin=subprocess.PIPE)
         with child:  # closes its pipes
-            return _attend(child, files, ready, log, report)
+            return _attend(child, files, float(settings["grace"]), ready, log, report)
+
+
+def _options(settings: Mapping[str, str | int | float | bool]) -> list[str]:
+    """Write settings as options of the service; a container takes the same, after those of its entry point."""
+    words: list[str] = []
+    for name, value in settings.items():
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            words += [f"--{name}", str(value)]
+    return words
 
 
 def _say_other_python(files: EnvelopeFiles, python: Path, report: Report) -> None:
@@ -174,7 +188,7 @@ def _say_other_python(files: EnvelopeFiles, python: Path, report: Report) -> Non
 
 
 def _attend(
-    child: subprocess.Popen[bytes], files: EnvelopeFiles, ready: Ready, log: Log, report: Report
+    child: subprocess.Popen[bytes], files: EnvelopeFiles, grace: float, ready: Ready, log: Log, report: Report
 ) -> ServeResult:
     """Wait for the service to be ready, say so, and stay until it ends or is interrupted."""
     assert child.stdout is not None
@@ -200,7 +214,7 @@ def _attend(
                 ready(result)
                 child.wait()
             except KeyboardInterrupt:
-                _end(child)
+                _end(child, grace)
                 return result
         child.wait()
     finally:
@@ -211,11 +225,11 @@ def _attend(
     raise _ended(child.returncode, said)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(child: subprocess.Popen[bytes], grace: float) -> None:
     """Let the service finish what is under way; a second interrupt ends it at once."""
     with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
         child.terminate()
-        child.wait(GRACE + 2)
+        child.wait(grace + 3)
 
 
 def _event(raw: bytes) -> dict[str, Any]:
@@ -235,10 +249,11 @@ def _ended(code: int, said: list[str]) -> ToolFailed:
 
 def _in_docker(
     files: EnvelopeFiles,
+    target: Target,
     host: str,
     port: int,
     base_image: str | None,
-    extra_columns: ExtraColumns,
+    settings: Mapping[str, str | int | float | bool],
     ready: Ready,
     log: Log,
     report: Report,
@@ -251,12 +266,12 @@ def _in_docker(
     engine = Engine.connect()
     try:
         labels = engine.labels(image) or {}
-        if base_image is not None or labels.get("io.modelenvelope.digest") != files.digest:
-            build(files.path, image=image, base_image=base_image, report=report)
+        wanted = {"io.modelenvelope.digest": files.digest, "io.modelenvelope.options": ",".join(target.options)}
+        if base_image is not None or any(labels.get(name, "") != value for name, value in wanted.items()):
+            arrow = "arrow" in target.options
+            build(files.path, arrow=arrow, image=image, base_image=base_image, report=report)
         report(Started("serve", f"Starting {image}"))
-        with engine.running(
-            image, host=host, port=port or None, arguments=("--extra-columns", extra_columns)
-        ) as container:
+        with engine.running(image, host=host, port=port or None, arguments=_options(settings)) as container:
             wait_until_ready(container.url, lambda: still_running(container), container.log)
             result = ServeResult(container.url, files.digest, Place.DOCKER, tuple(files.signature.methods))
             report(Done("serve", f"Serving at {result.url} ({image})"))
@@ -265,7 +280,7 @@ def _in_docker(
                 for line in container.follow():
                     log(line)
                 raise _ended(container.exit_code() or 0, container.log().splitlines())
-            container.handle.stop(timeout=round(GRACE))
+            container.handle.stop(timeout=math.ceil(float(settings["grace"])) + 3)
             return result
     finally:
         engine.close()

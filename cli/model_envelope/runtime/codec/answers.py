@@ -14,8 +14,9 @@ from typing import Any
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.arguments import MethodCodec
 from model_envelope.runtime.codec.base import Nullable
+from model_envelope.runtime.codec.merging import mergeable
 from model_envelope.runtime.codec.text import Unwritten, dump_json, fast_writer, write_json, write_records
-from model_envelope.runtime.errors import InvalidAnswer, Problem
+from model_envelope.runtime.errors import InvalidAnswer, Problem, Problems
 
 
 def encode_answer(codec: MethodCodec, answer: Any) -> bytes:
@@ -33,6 +34,19 @@ def split_answer(codec: MethodCodec, answer: Any, counts: Sequence[int]) -> list
     the requests had together (``answer.rows``).
     """
     return _writer(codec).split(answer, counts)
+
+
+def answer_to_nothing(codec: MethodCodec) -> Any:
+    """Make the answer to a request without rows: none, of its type. Many models fail on no rows, and none is asked.
+
+    None where that cannot be said: the method is not known to treat rows independently, or answers otherwise.
+    """
+    returns = codec.method.returns
+    if not mergeable(codec.method) or not isinstance(returns, s.Table | s.Series | s.List | s.Tensor):
+        return None
+    problems = Problems(limit=1)
+    found = codec.returns.decode([], "$", problems)
+    return None if problems else found
 
 
 class Writer:

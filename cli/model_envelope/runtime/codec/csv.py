@@ -110,7 +110,7 @@ def encode_csv(codec: MethodCodec, answer: Any) -> bytes:
 
 def write_sheet(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     """Write plain JSON values as CSV."""
-    lines = [",".join(_quoted(name) for name in header)]
+    lines = [",".join(quoted(name) for name in header)]
     lines += [",".join(map(_cell, row)) for row in rows]
     return "".join(f"{line}\r\n" for line in lines).encode()
 
@@ -118,10 +118,11 @@ def write_sheet(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return _quoted(value) if type(value) is str else json.dumps(value)
+    return quoted(value) if type(value) is str else json.dumps(value)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Write a text as a field that is read as it."""
     if text and not _SPECIAL.search(text) and text[0] != "\ufeff":
         return text
     doubled = text.replace('"', '""')
