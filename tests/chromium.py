@@ -124,7 +124,7 @@ def chromium(folder: Path) -> Iterator[Page]:
     """Start a browser without a network, with a profile in a folder; skip the test where there is none."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
-        if os.environ.get("CI") == "true":
+        if os.environ.get("ENVELOPE_REQUIRE_ENGINE") == "1":  # what runs all tests has a browser too
             pytest.fail("this machine must have Chromium", pytrace=False)
         pytest.skip("no Chromium is installed")
     commands, answers = os.pipe(), os.pipe()
