@@ -73,12 +73,12 @@ bench-service: setup  ## measure the service beside an app that was written by h
 soak: setup  ## ask the service for 5 minutes at full load: no error, no wrong answer, no growth
 	$(BIN)/python .ci/soak.py
 
-COMPILE = $(BIN)/uv pip compile pyproject.toml --extra uv --group dev --universal --python-version 3.11 \
+COMPILE = $(BIN)/uv pip compile pyproject.toml --extra uv --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --quiet --upgrade
 
 lock: setup  ## resolve the locks in .ci/ anew
-	$(COMPILE) --output-file .ci/dev.lock
-	$(COMPILE) --output-file .ci/lowest.lock --resolution lowest-direct
+	$(COMPILE) --group dev --output-file .ci/dev.lock
+	$(COMPILE) --group build --group test --group lint --output-file .ci/lowest.lock --resolution lowest-direct
 	$(BIN)/uv pip compile .ci/corpus-requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --quiet --upgrade --output-file .ci/corpus.lock
 

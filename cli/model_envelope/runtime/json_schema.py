@@ -265,12 +265,15 @@ def _any(_kind: s.Any, _style: _Style) -> Schema:
 
 _NUMERAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,18})?$"
 
+_BASE64 = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+"""With padding, and no bits beyond the last byte."""
+
 _PLAIN: Mapping[str, Schema] = {
     "null": {"type": "null"},
     "bool": {"type": "boolean"},
     "decimal": {"type": "string", "pattern": _NUMERAL},
     "string": {"type": "string"},
-    "bytes": {"type": "string", "contentEncoding": "base64"},
+    "bytes": {"type": "string", "contentEncoding": "base64", "pattern": _BASE64},
     "date": {"type": "string", "format": "date"},
     "time": {"type": "string"},
     "datetime": {"type": "string"},

@@ -3,7 +3,7 @@ window.ui = SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
-  tryItOutEnabled: true,
+  displayRequestDuration: true,
   validatorUrl: null,
   defaultModelsExpandDepth: 0,
   presets: [SwaggerUIBundle.presets.apis],
