@@ -163,7 +163,7 @@ class Strings:
 
     @cached_property
     def dtype(self) -> Any:
-        """The dtype of pandas; None where strings are Python's own."""
+        """Give the dtype of pandas; None where strings are Python's own."""
         return dtype_of(self.storage) if self.objects is None else None
 
     def admits(self, value: Any) -> bool:
