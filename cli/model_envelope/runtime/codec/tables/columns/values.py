@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 from model_envelope.runtime import signature as s
