@@ -6,6 +6,7 @@ import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
 import pytest
 from handmade import make_envelope
 from refusals import problem
@@ -77,12 +78,17 @@ def ask_at_once(client, path, bodies):
         holding = asyncio.ensure_future(client.ask("POST", "/hold", json={}))
         while client.app.turns.count < 1:
             await asyncio.sleep(0.001)
-        asked = [asyncio.ensure_future(client.ask("POST", path, json=body)) for body in bodies]
+        coming = [
+            asyncio.ensure_future(
+                client.ask("POST", path, **(asked if "content" in asked or "json" in asked else {"json": asked}))
+            )
+            for asked in bodies
+        ]
         while client.app.turns.count < 1 + len(bodies):
             await asyncio.sleep(0.001)
         client.service.method("hold").function.__globals__["gate"].set()
         await holding
-        return await asyncio.gather(*asked)
+        return await asyncio.gather(*coming)
 
     return client.run(ask_all())
 
@@ -152,6 +158,22 @@ def test_rows_columns_and_split_go_together(scores, start):
     responses = ask_at_once(client, "/predict", [columns, split, body(4.0)])
     assert [item.json() for item in responses] == [[1.0, 2.0], [3.0], [4.0]]
     assert len(sizes(client)) == 1
+
+
+def test_formats_go_together_each_answered_in_its_own(scores, start):
+    client = start(scores)
+    sheet = {"content": b"x,kind\r\n7.5,a\r\n8.5,b\r\n", "headers": {"content-type": "text/csv", "accept": "text/csv"}}
+    table = pa.table({"x": [1.5, None], "kind": ["a", "b"]})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    media = "application/vnd.apache.arrow.stream"
+    stream = {"content": sink.getvalue().to_pybytes(), "headers": {"content-type": media, "accept": media}}
+    csv, arrow, json = ask_at_once(client, "/predict", [sheet, stream, {"json": body(3.0)}])
+    assert csv.text == "x\r\n7.5\r\n8.5\r\n"
+    assert pa.ipc.open_stream(arrow.content).read_all().column(0).to_pylist() == [1.5, None]
+    assert json.json() == [3.0]
+    assert sizes(client) == [5]
 
 
 def test_one_call_has_at_most_so_many_rows(scores, start):

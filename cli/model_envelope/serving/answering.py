@@ -19,7 +19,14 @@ from typing import Any
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import Arguments, parse_json
 from model_envelope.runtime.codec.answers import split_answer
-from model_envelope.runtime.codec.merging import MergedArguments, apart_from_rows, merge_arguments, mergeable, rows_in
+from model_envelope.runtime.codec.merging import (
+    MergedArguments,
+    apart_from_rows,
+    cut,
+    merge_arguments,
+    mergeable,
+    rows_in,
+)
 from model_envelope.runtime.codec.requests import merge_requests
 from model_envelope.runtime.comparing import differences, only_last_bits
 from model_envelope.runtime.errors import InvalidAnswer, InvalidPayload, ModelFailed, Problem
@@ -135,8 +142,6 @@ class Answering:
         if len(turn) < 2 or not self.together(turn[0].method):
             yield from self._one_by_one(turn)
             return
-        yield from self._one_by_one([question for question in turn if question.writes is not Format.JSON])
-        turn = [question for question in turn if question.writes is Format.JSON]
         plain = [question for question in turn if question.reads is Format.JSON]
         batch = merge_requests(turn[0].method.codec, [question.raw for question in plain]) if len(plain) > 1 else None
         if batch is None:
@@ -190,30 +195,38 @@ class Answering:
         except Exception as error:  # noqa: BLE001  whoever is to blame is told when it is asked alone
             log.debug("%d requests to %s are answered one by one: %r", len(questions), method.name, error)
             bodies = None
-        if bodies is None or not self._checked(questions, bodies):
+        if bodies is None:
             yield from self._one_by_one(questions)
         else:
             yield from zip(questions, bodies, strict=True)
 
     def _called_together(self, questions: list[Question], batch: MergedArguments) -> list[bytes] | None:
-        """Call the model once for all, and give each its part; None where one is too large to be answered at all."""
+        """Call the model once for all, and give each its part; None where each should rather be answered alone."""
         method, counts = questions[0].method, batch.counts
         if max(counts) > self.settings.max_rows:
             return None
         answer = self._call(method, batch.arguments, len(questions), sum(counts))
-        return split_answer(method.codec, answer, counts)
+        if not self._checked(questions, answer, counts):
+            return None
+        if all(question.writes is Format.JSON for question in questions):
+            return split_answer(method.codec, answer, counts)
+        parts = cut(method.signature.returns, answer, counts)
+        if parts is None:
+            return None
+        return [write(method, question.writes, part) for question, part in zip(questions, parts, strict=True)]
 
-    def _checked(self, questions: list[Question], bodies: list[bytes]) -> bool:
+    def _checked(self, questions: list[Question], answer: Any, counts: Sequence[int]) -> bool:
         """Now and then compute one answer again alone; False where it is another one, so that none of them is given."""
         self._since_check += len(questions)
         if self._since_check < self.settings.check_every:
             return True
         self._since_check = 0
-        method = questions[0].method
-        alone = self._outcome(questions[0])
+        method, first = questions[0].method, questions[0]
+        alone = self._outcome(Question(method, first.raw, first.reads))
         if not isinstance(alone, bytes):
             return False  # that it fails alone is what it has to be told
-        different = differences(parse_json(alone), parse_json(bodies[0]), method.signature.tolerance, limit=3)
+        together = split_answer(method.codec, answer, counts)[0]
+        different = differences(parse_json(alone), parse_json(together), method.signature.tolerance, limit=3)
         agrees = not different or only_last_bits(different)
         self.metrics.checked(agrees=agrees)
         if not agrees:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain, pairwise
 from typing import Any
 
 from model_envelope.runtime import signature as s
@@ -158,6 +158,23 @@ def concatenate(kind: s.Type, values: Sequence[Any], axis: int) -> Any:
         return join(kind, values, axis) if join else None
     except (TypeError, ValueError, RuntimeError, NotImplementedError):
         return None  # what does not fit together is answered one by one
+
+
+def cut(kind: s.Type, answer: Any, counts: Sequence[int]) -> list[Any] | None:
+    """Cut the answer to merged requests into the answers of each, as Python objects.
+
+    None where the answer is not of a kind that has its rows first, or has not as many as the requests had together.
+    """
+    if not isinstance(kind, s.Table | s.Series | s.List | s.Tensor) or (isinstance(kind, s.Tensor) and kind.batch):
+        return None
+    if not hasattr(answer, "__len__") or len(answer) != sum(counts):
+        return None
+    bounds = pairwise(accumulate(counts, initial=0))
+    if isinstance(kind, s.Table | s.Series) and kind.flavor is s.Flavor.PANDAS:
+        return [answer.iloc[begin:end] for begin, end in bounds]
+    if isinstance(kind, s.Table | s.Series) and kind.flavor in {s.Flavor.POLARS, s.Flavor.PYARROW}:
+        return [answer.slice(begin, end - begin) for begin, end in bounds]
+    return [answer[begin:end] for begin, end in bounds]
 
 
 def _join_pandas(kind: Any, values: Sequence[Any], _axis: int) -> Any:
