@@ -12,7 +12,7 @@ from model_envelope.inference.values import type_of
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import MethodCodec, dump_json, parse_json
 from model_envelope.runtime.codec.answers import answer_to_nothing, encode_answer, split_answer
-from model_envelope.runtime.codec.merging import mergeable
+from model_envelope.runtime.codec.merging import cut, mergeable
 from model_envelope.runtime.errors import InvalidAnswer
 
 SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -53,6 +53,9 @@ def test_the_parts_of_an_answer_are_its_rows(data):
     one, other = split_answer(codec, answer, [first, len(rows) - first])
     assert alike(parse_json(one), rows[:first])
     assert alike(parse_json(other), rows[first:])
+    parts = cut(kind, answer, [first, len(rows) - first])
+    assert parts is None or [codec.encode(part) for part in parts] == [codec.encode(answer)[:first], rows[first:]]
+    assert cut(kind, answer, [first, len(rows)]) is None or not first
 
 
 def test_an_answer_of_another_length_is_refused():

@@ -142,7 +142,7 @@ AS_JSON = {
     "unknown category": (changed(origin=SECRET), of_the_signature("origin", 1, "payload.choice")),
     "unknown text": (changed(carrier="nobody"), [1, 0]),
     "reordered columns": (rows(dict(reversed(FAR.items())), dict(reversed(ROW.items()))), [1, 0]),
-    "empty rows": (rows(), of_the_signature(None, None, "payload.empty")),
+    "empty rows": (rows(), []),
     "malformed JSON": (rows(ROW)[:70], MALFORMED),
     "nothing": (b"", MALFORMED),
     "a list": (json.dumps([ROW]).encode(), of_the_signature(None, None, TYPE)),
@@ -157,7 +157,7 @@ AS_CSV = {
     "3.7 as an integer": (sheet(FAR, {**ROW, "month": "3.7"}), of_the_signature("month", 1, TYPE)),
     "unknown category": (sheet(FAR, {**ROW, "origin": SECRET}), of_the_signature("origin", 1, "payload.choice")),
     "reordered columns": (sheet(dict(reversed(FAR.items()))), [1]),
-    "empty rows": (sheet(), of_the_signature(None, None, "payload.empty")),
+    "empty rows": (sheet(), []),
     "malformed": (sheet(ROW) + b'"UA', MALFORMED),
     "nothing": (b"", MALFORMED),
 }
@@ -173,7 +173,7 @@ AS_ARROW = {
     "3.7 as an integer": (stream({**ROW, "month": 3.7}), of_the_signature("month", None, TYPE)),
     "unknown category": (stream(FAR, {**ROW, "origin": SECRET}), of_the_signature("origin", 1, "payload.choice")),
     "reordered columns": (stream(dict(reversed(FAR.items()))), [1]),
-    "empty rows": (stream(), of_the_signature(None, None, "payload.empty")),
+    "empty rows": (stream(), []),
     "malformed": (stream(ROW)[:200], MALFORMED),
     "nothing": (b"", MALFORMED),
 }

@@ -37,6 +37,9 @@ class Model:
     def centred(self, X):
         return X["x"] - X["x"].mean()
 
+    def largest(self, X):
+        return max(X["x"])
+
     def sizes(self):
         return list(self.calls)
 
@@ -53,6 +56,7 @@ SCALE = s.Parameter("scale", s.Scalar("float64"), required=False, default=1.0)
 METHODS = {
     "predict": s.Method((s.Parameter("X", TABLE), SCALE), NUMBERS, **ROWS),
     "centred": s.Method((s.Parameter("X", TABLE),), NUMBERS, **ROWS),
+    "largest": s.Method((s.Parameter("X", TABLE),), s.Scalar("float64")),
     "sizes": s.Method((), s.List(s.Scalar("int64"))),
     "hold": s.Method((), s.Scalar("null")),
 }
@@ -267,13 +271,20 @@ def test_a_model_that_exits_ends_its_request_alone(hangs, start):
     assert [item.status_code for item in responses] == [200, 500, 200]
 
 
-def test_company_makes_no_difference_to_a_request_without_rows(scores, start):
+def test_a_request_without_rows_is_answered_without_rows_and_without_the_model(scores, start):
     client = start(scores)
-    alone = problem(client.post("/predict", json=body(scale=7.0)), 422, "payload.invalid")
-    assert [item["code"] for item in alone["errors"]] == ["payload.empty"]
+    assert client.post("/predict", json=body(scale=7.0)).json() == []
     for given in ([(), (1.0,), (), (2.0,)], [(), ()], [(), (1.0,)]):
         responses = ask_at_once(client, "/predict", [body(*xs, scale=7.0) for xs in given])
-        assert [item.status_code for item in responses] == [200 if xs else 422 for xs in given]
+        assert [item.json() for item in responses] == [[7.0 * x for x in xs] for xs in given]
+    assert 0 not in sizes(client)
+
+
+def test_a_request_without_rows_that_a_model_fails_on_is_refused(scores, start):
+    client = start(scores)
+    alone = problem(client.post("/largest", json={"X": []}), 422, "payload.invalid")
+    assert [item["code"] for item in alone["errors"]] == ["payload.empty"]
+    assert client.post("/largest", json=body(1.0, 3.0)).json() == 3.0
 
 
 def test_too_many_rows_are_refused(scores, start):

@@ -18,7 +18,7 @@ from typing import Any
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import Arguments, parse_json
-from model_envelope.runtime.codec.answers import split_answer
+from model_envelope.runtime.codec.answers import answer_to_nothing, split_answer
 from model_envelope.runtime.codec.merging import (
     MergedArguments,
     apart_from_rows,
@@ -244,8 +244,10 @@ class Answering:
         """Answer one question by a call of its own."""
         method = question.method
         try:
-            answer = self._call(method, arguments or self.read(question), 1, question.rows or 0)
-            return self._written(question, answer)
+            arguments = arguments or self.read(question)
+            if question.rows == 0 and (nothing := answer_to_nothing(method.codec)) is not None:
+                return write(method, question.writes, nothing)  # rows are independent: there is nothing to ask
+            return self._written(question, self._call(method, arguments, 1, question.rows or 0))
         except BaseException as error:  # noqa: BLE001  it is this question's answer, and nobody else's
             return _no_rows(error) if question.rows == 0 else _failure(error)
 
@@ -263,7 +265,7 @@ class Answering:
 
 
 def _no_rows(error: BaseException) -> Exception:
-    """Make a refusal of what went wrong with a request without rows: most models raise for one."""
+    """Make a refusal of what went wrong with a request without rows, where rows are not known to be independent."""
     if not isinstance(error, ModelFailed | InvalidAnswer):
         return _failure(error)
     log.info("a request without rows is refused, since the model failed on it: %s", error.message)
