@@ -77,7 +77,7 @@ class Table:
     def begin(self) -> None:
         """Print the head."""
         self._row("", "written by hand", "service", "ratio", "goal", "reached")
-        print(f"|{'-' * 48}|{'-' * 18}:|{'-' * 18}:|{'-' * 7}:|{'-' * 8}:|{'-' * 9}|", flush=True)
+        print(f"|{'-' * 52}|{'-' * 18}:|{'-' * 18}:|{'-' * 7}:|{'-' * 8}:|{'-' * 9}|", flush=True)
 
     def line(self, name: str, theirs: str, ours: str, found: float, goal: Goal, form: str = ".2f") -> None:
         """Print an outcome and its goal."""
@@ -92,7 +92,7 @@ class Table:
 
     @staticmethod
     def _row(name: str, theirs: str, ours: str, ratio: str, goal: str, reached: str) -> None:
-        print(f"| {name:46} | {theirs:>17} | {ours:>17} | {ratio:>6} | {goal:>7} | {reached:7} |", flush=True)
+        print(f"| {name:50} | {theirs:>17} | {ours:>17} | {ratio:>6} | {goal:>7} | {reached:7} |", flush=True)
 
 
 @dataclass(frozen=True)
