@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from model_envelope.runtime import signature as s
@@ -59,7 +60,7 @@ def _method(name: str, method: s.Method, sample: Sample | None, *, arrow: bool) 
         answer["example"] = sample.answer
     return {
         "operationId": f"call_{name}",
-        "summary": f"Call the model's `{name}`",
+        "summary": f"Call the model's {name}",
         "description": _ENCODINGS,
         "tags": ["model"],
         "parameters": [{"$ref": PARAMETERS + found} for found in _PARAMETERS],
@@ -73,7 +74,10 @@ def _method(name: str, method: s.Method, sample: Sample | None, *, arrow: bool) 
                 "headers": _headers("Content-Encoding", "Vary"),
                 "content": _formats(answer, _csv_out(method), _ARROW_OUT if arrow else None),
             },
-            **{status: _problem(text, *_MORE_HEADERS.get(status, ())) for status, text in _FAILURES.items()},
+            **{
+                status: _problem(text, *_MORE_HEADERS.get(status, ()), example=_example(status))
+                for status, text in _FAILURES.items()
+            },
         },
     }
 
@@ -107,9 +111,28 @@ def _formats(as_json: Document, csv: Document | None, arrow: str | None) -> Docu
     return found
 
 
-def _problem(text: str, *headers: str) -> Document:
-    content = {MEDIA_TYPE: {"schema": {"$ref": OPENAPI + PROBLEM}}}
-    return {"description": text, "headers": _headers(*headers), "content": content}
+def _problem(text: str, *headers: str, example: Document | None = None) -> Document:
+    content: Document = {"schema": {"$ref": OPENAPI + PROBLEM}}
+    if example is not None:
+        content["example"] = example
+    return {"description": text, "headers": _headers(*headers), "content": {MEDIA_TYPE: content}}
+
+
+def _example(status: str) -> Document:
+    """Show what a problem looks like: shortly, but for the one whose list of errors matters."""
+    code, detail = _EXAMPLES[status]
+    shown: Document = {
+        "type": "about:blank",
+        "title": HTTPStatus(int(status)).phrase,
+        "status": int(status),
+        "detail": detail,
+        "code": code,
+        "request_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+    }
+    if status == "422":
+        found = {"expected": "a number (64 bits)", "found": "a string of 4 characters", "code": "payload.type"}
+        shown["errors"] = [{"path": "$.X[1].age", "pointer": "/X/1/age", "row": 1, "column": "age", **found}]
+    return shown
 
 
 def _headers(*more: str) -> Document:
@@ -155,6 +178,16 @@ _FAILURES = {
     "500": "The model failed, or answered with what its signature does not allow; the log has the reason under "
     "`request_id`",
     "503": "The model is not ready, too many requests wait for it, or it did not answer in time",
+}
+_EXAMPLES = {
+    "400": ("payload.malformed", "the body is no JSON: Expecting value at line 1 column 8"),
+    "406": ("request.not-acceptable", "No format of the Accept header can be given."),
+    "408": ("request.too-slow", "The body was not there within 30 seconds."),
+    "413": ("request.too-large", "The body is larger than the limit of 64,000,000 bytes."),
+    "415": ("request.media-type", "The body is `image/png`; for this method the service reads application/json."),
+    "422": ("payload.invalid", "the request does not fit the signature: 1 problem"),
+    "500": ("model.raised", "The model failed on this request; the log has the reason under this request id."),
+    "503": ("service.busy", "1024 requests wait for the model already; try again later."),
 }
 _MORE_HEADERS = {"415": ("Accept", "Accept-Encoding"), "503": ("Retry-After",)}
 
