@@ -2,8 +2,11 @@
 
 import json
 
+import pytest
 from chromium import chromium
 from serving_process import started
+
+pytestmark = pytest.mark.slow
 
 OPERATION = "#operations-model-call_predict"
 

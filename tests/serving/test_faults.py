@@ -25,6 +25,9 @@ METHODS = {
 }
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def envelope(tmp_path_factory):
     return make_envelope(tmp_path_factory.mktemp("faults"), MODEL, METHODS, {}, name="faulty")

@@ -19,6 +19,8 @@ from services import MODEL, request, running, until
 from model_envelope.runtime import signature as s
 from model_envelope.serving.supervisor import FIRST_DELAY, LONGEST_DELAY
 
+pytestmark = pytest.mark.slow
+
 FLOAT, WHOLE, TEXT = s.Scalar("float64"), s.Scalar("int64"), s.Scalar("string")
 METHODS = {
     "predict": s.Method((s.Parameter("x", FLOAT),), FLOAT),

@@ -13,7 +13,7 @@ import os
 import platform
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isinf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,6 +109,7 @@ class Metrics:
     ) -> None:
         self._envelope = envelope
         self._supervisor = supervisor
+        self._cpu = 0.0
         self._methods = envelope.signature.methods
         self._routes = frozenset({*routes, *(f"/{name}" for name in self._methods)})
         self._columns = {name: _columns(method) for name, method in self._methods.items()}
@@ -200,7 +201,11 @@ class Metrics:
         for series in _ALL:
             yield _family(series, {key[1:]: values for key, values in numbers.items() if key[0] == series.name})
         living = {os.getpid(), *(reading.pid for reading in readings if reading.pid is not None)}
-        yield from _costs(processes.together(living, self._supervisor))
+        cost = processes.together(living, self._supervisor)
+        if cost is not None:
+            # The kernel rounds what the living and the ended have used each for itself.
+            self._cpu = max(self._cpu, cost.cpu)
+            yield from _costs(replace(cost, cpu=self._cpu))
 
     def _at(self, series: _Series, *labels: str) -> int:
         return self._cells.at((series.name, *labels), series.width)
@@ -279,11 +284,9 @@ def _family(series: _Series, numbers: Numbers) -> Metric:
     return histogram
 
 
-def _costs(cost: processes.Cost | None) -> Iterator[Metric]:
+def _costs(cost: processes.Cost) -> Iterator[Metric]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-    if cost is None:
-        return
     yield CounterMetricFamily("process_cpu_seconds", "User and system CPU seconds of all processes.", value=cost.cpu)
     yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory of all processes.", value=cost.memory)
     yield GaugeMetricFamily("process_open_fds", "Open file descriptors of all processes.", value=cost.open_files)
