@@ -346,6 +346,7 @@ def test_a_key_that_was_cut_off_by_a_death_is_left_out(envelope, tmp_path):
 def test_the_cost_of_all_processes_never_becomes_less_cpu_when_one_dies(envelope, tmp_path):
     with working(envelope, tmp_path) as start:
         one, two = start(), start()
+        two.do("queued", 0)  # from then on it is there
         both = scraped(one)
         two.kill()
         alone = scraped(one)
