@@ -6,6 +6,7 @@ import typer
 from model_envelope.commands.options import Arrow, BaseImage, EnvelopeArgument, Json, Python, Trust
 from model_envelope.commands.output import Line, command
 from model_envelope.commands.translation import Misuse
+from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.sizes import read_size
 from model_envelope.runtime.codec import ExtraColumns
 from model_envelope.workflows import serve as workflow
@@ -15,7 +16,10 @@ Form = Literal["json", "text"]
 
 
 def _size(word: str) -> int:
-    return read_size(word, "--max-body", code="usage.size")
+    try:
+        return read_size(word, "--max-body", code="usage.size")
+    except InvalidInput as error:
+        raise Misuse(error.message, code=error.code, hint=error.hint) from None
 
 
 def _workers(word: str) -> str:
