@@ -75,20 +75,27 @@ class Server(uvicorn.Server):
         return cast("set[Connection]", self.server_state.connections)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Begin to end; at once if told again, but for a worker, whose supervisor looks after that."""
+        """Begin to end; at once if told again, but for a worker, whose supervisor looks after that.
+
+        A signal may come while the log is being written, and writing is not to be entered twice: so nothing is written
+        here, but by the event loop as soon as it comes to it.
+        """
         now = time.monotonic()
         if self.told is None:
             self.told = now
-            log.info("%s: finishing what is under way", signal.Signals(sig).name)
-            self.service.drain()
             self.should_exit = True
-            if self.loop is not None:
-                # Not from within whatever the signal interrupts, which may be a response whose headers are being made.
-                self.loop.call_soon_threadsafe(self._say_close)
+            if self.loop is None:
+                self._begin_to_end(sig)
+            else:
+                self.loop.call_soon_threadsafe(self._begin_to_end, sig)
         elif now - self.told > AGAIN and not self.place.shared:
-            log.warning("%s again: ending at once", signal.Signals(sig).name)
-            _flush()
+            os.write(2, f"{signal.Signals(sig).name} again: ending at once\n".encode())
             os._exit(128 + sig)
+
+    def _begin_to_end(self, sig: int) -> None:
+        log.info("%s: finishing what is under way", signal.Signals(sig).name)
+        self.service.drain()
+        self._say_close()
 
     def _say_close(self) -> None:
         """Let every answer from now on say that it is the last one on its connection."""
@@ -105,6 +112,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
         """Start the app, and accept connections unless only a ready server may."""
+        self.loop = asyncio.get_running_loop()
         self.loop = asyncio.get_running_loop()
         await super().startup(sockets=[])
 
