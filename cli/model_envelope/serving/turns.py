@@ -153,8 +153,12 @@ class Turns:
         question.deadline = time.monotonic() + self.time_limit
         self._waiting.append(question)
         if not self._looking and not self._under_way:
-            self._looking, self._seen = True, len(self._waiting)
-            loop.call_soon(self._look)
+            queue = self._queue(question)
+            if len(self._waiting) == 1 and queue.last <= 1:
+                self._begin(queue)  # a lone client, as far as is known: it need not even wait for the loop to look
+            else:
+                self._looking, self._seen = True, len(self._waiting)
+                loop.call_soon(self._look)
         elif self._patience is not None and len(self._waiting) >= self._expected:
             self._patience.cancel()
             self._look()

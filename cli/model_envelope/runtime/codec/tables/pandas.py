@@ -26,18 +26,21 @@ class PandasTable:
             for column in (*kind.index, *kind.columns)
         }
         self.orientations = orientations_of(self.columns, definitions)
+        self._places: dict[tuple[int, ...], Any] = {}
 
     @cached_property
     def labels(self) -> Any:
         """The names of the columns in Python, as pandas holds them; made once."""
         return labels_of(self.kind)
 
-    @cached_property
-    def places(self) -> Any:
-        """Where each column stands, as pandas wants it for blocks; made once."""
+    def _placed(self, places: tuple[int, ...]) -> Any:
+        """Say where the columns of a block stand, as pandas wants it; made once."""
         import numpy as np
 
-        return np.arange(len(self.kind.columns)).reshape(-1, 1)
+        found = self._places.get(places)
+        if found is None:
+            found = self._places[places] = np.array(places)
+        return found
 
     def decode(self, value: Any, path: str, problems: Problems) -> Any:
         """Make a data frame of rows ``[{...}]``, columns ``{name: [...]}`` or split ``{"columns": ..., "data": ...}``.
@@ -77,11 +80,15 @@ class PandasTable:
         index = index_of(self.kind.index, built) if self.kind.index else None
         make = frame_from_blocks()
         if make is not None and arrays and all(map(_is_block, arrays)):
-            blocks = [
-                (array.reshape(1, -1) if isinstance(array.dtype, np.dtype) else array, place)
-                for array, place in zip(arrays, self.places, strict=True)
-            ]
-            return make(blocks, pd.RangeIndex(len(arrays[0])) if index is None else index, self.labels)
+            blocks = [(array, (at,)) for at, array in enumerate(arrays) if not isinstance(array.dtype, np.dtype)]
+            alike: dict[Any, list[int]] = {}
+            for at, array in enumerate(arrays):
+                if isinstance(array.dtype, np.dtype):
+                    alike.setdefault(array.dtype, []).append(at)
+            # Columns of one dtype stand in one block, as pandas would put them sooner or later for the model.
+            blocks += [(np.array([arrays[at] for at in places]), tuple(places)) for places in alike.values()]
+            placed = [(array, self._placed(places)) for array, places in blocks]
+            return make(placed, pd.RangeIndex(len(arrays[0])) if index is None else index, self.labels)
         frame = pd.DataFrame(dict(enumerate(arrays)), copy=False)
         frame.columns = self.labels
         if index is not None:
