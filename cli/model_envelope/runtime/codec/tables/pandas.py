@@ -80,14 +80,15 @@ class PandasTable:
         index = index_of(self.kind.index, built) if self.kind.index else None
         make = frame_from_blocks()
         if make is not None and arrays and all(map(_is_block, arrays)):
-            blocks = [(array, (at,)) for at, array in enumerate(arrays) if not isinstance(array.dtype, np.dtype)]
+            own = [(at, array) for at, array in enumerate(arrays) if not isinstance(array.dtype, np.dtype)]
             alike: dict[Any, list[int]] = {}
             for at, array in enumerate(arrays):
                 if isinstance(array.dtype, np.dtype):
                     alike.setdefault(array.dtype, []).append(at)
+            placed = [(array, self._placed((at,))) for at, array in own]
             # Columns of one dtype stand in one block, as pandas would put them sooner or later for the model.
-            blocks += [(np.array([arrays[at] for at in places]), tuple(places)) for places in alike.values()]
-            placed = [(array, self._placed(places)) for array, places in blocks]
+            for places in alike.values():
+                placed.append((np.array([arrays[at] for at in places]), self._placed(tuple(places))))
             return make(placed, pd.RangeIndex(len(arrays[0])) if index is None else index, self.labels)
         frame = pd.DataFrame(dict(enumerate(arrays)), copy=False)
         frame.columns = self.labels
