@@ -87,8 +87,9 @@ class PandasTable:
                     alike.setdefault(array.dtype, []).append(at)
             placed = [(array, self._placed((at,))) for at, array in own]
             # Columns of one dtype stand in one block, as pandas would put them sooner or later for the model.
-            for places in alike.values():
-                placed.append((np.array([arrays[at] for at in places]), self._placed(tuple(places))))
+            placed += [
+                (np.array([arrays[at] for at in places]), self._placed(tuple(places))) for places in alike.values()
+            ]
             return make(placed, pd.RangeIndex(len(arrays[0])) if index is None else index, self.labels)
         frame = pd.DataFrame(dict(enumerate(arrays)), copy=False)
         frame.columns = self.labels
