@@ -1,8 +1,8 @@
 """Measure the service beside a FastAPI app that was written by hand, in one run: `make bench-service`.
 
 The same model file, uvicorn with uvloop and httptools for both, one core for the server and another for the client, one
-thread for numeric libraries. Neither writes a line for each request (`--log-level warning`, `--no-access-log`), which
-is the harder way for the service: it writes such lines faster than uvicorn does. `--access-log` has both write them.
+thread for numeric libraries. Both write a line for each request, as both do unless told otherwise;
+`--no-access-log` has neither write them, which is harder for the service: uvicorn's lines cost more than its own.
 Both servers are there all the time and are asked in turns; a ratio is the median of the rounds' ratios, and absolute
 figures are medians, of this machine at that moment.
 """
@@ -135,7 +135,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="how often each case is measured (%(default)s)")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each time (%(default)s)")
-    parser.add_argument("--access-log", action="store_true", help="have both servers log each request")
+    parser.add_argument(
+        "--access-log",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="have both servers, or neither, log each request",
+    )
     arguments = parser.parse_args()
     server_core, client_core = load.cores()
     with tempfile.TemporaryDirectory(prefix="envelope-bench-") as scratch:

@@ -71,6 +71,7 @@ class Answering:
         self.metrics = metrics
         self.settings = settings
         self._together: dict[str, bool] = {}
+        self._by_row: dict[str, bool] = {}
         self._since_check = 0
 
     def together(self, method: BoundMethod) -> bool:
@@ -78,12 +79,25 @@ class Answering:
         may = self._together.get(method.name)
         if may is None:
             signature = method.signature
-            may = self.settings.batching and signature.deterministic is s.Answer.YES and mergeable(signature)
+            deterministic = signature.deterministic is s.Answer.YES
+            may = self.settings.batching and deterministic and self._answers_by_row(method)
             self._together[method.name] = may
         return may
 
+    def _answers_by_row(self, method: BoundMethod) -> bool:
+        """Whether an answer has a row for each that was asked."""
+        found = self._by_row.get(method.name)
+        if found is None:
+            found = self._by_row[method.name] = mergeable(method.signature)
+        return found
+
     def answer(self, turn: Sequence[Question], deliver: Deliver) -> None:
         """Answer questions to one method, and hand over the answers, some as soon as they are there. Raises nothing."""
+        if len(turn) == 1:
+            began = time.perf_counter()
+            outcome = self._outcome(turn[0])
+            deliver([(turn[0], outcome)], time.perf_counter() - began)
+            return
         began = flushed = time.perf_counter()
         waiting = dict.fromkeys(question for question in turn if not question.future.done())
         ready: list[Answered] = []
@@ -253,7 +267,7 @@ class Answering:
 
     def _written(self, question: Question, answer: Any) -> bytes:
         method = question.method
-        if question.writes is Format.JSON and question.rows is not None and mergeable(method.signature):
+        if question.writes is Format.JSON and question.rows is not None and self._answers_by_row(method):
             return split_answer(method.codec, answer, (question.rows,))[0]  # it has as many rows as were asked
         return write(method, question.writes, answer)
 
