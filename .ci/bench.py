@@ -17,6 +17,7 @@ from pathlib import Path
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.resolvers import LockRequest, choose
+from model_envelope.dependencies.rooms import pip_recipe
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.runtime.reading import read_envelope
 from model_envelope.workflows.locking import Aim, Goal, solve
@@ -86,7 +87,7 @@ def proving(envelope: Path, environment: Mapping[str, str], project: Path) -> No
         began = time.perf_counter()
         run([sys.executable, "-c", UNPICKLE], environment, project)
         bare = time.perf_counter()
-        replay_in_room(lock, files, python=Path(sys.executable))
+        replay_in_room(pip_recipe(lock, python=Path(sys.executable)), files)
         times.append((bare - began, time.perf_counter() - bare))
     bare_time, proof = (statistics.median(column) for column in zip(*times[1:], strict=True))
     row("a proof in a room that is there", proof, bare_time, 1.3)
