@@ -25,7 +25,7 @@ from model_envelope.serving.documents import ROUTES, Documents
 from model_envelope.serving.logs import AccessLog, current_trace, failure
 from model_envelope.serving.media import Speaker, Speech, packed
 from model_envelope.serving.metrics import Metrics
-from model_envelope.serving.problems import HttpProblem, payload_problem, problem_response, server_problem
+from model_envelope.serving.problems import HttpProblem, columns_of, payload_problem, problem_response, server_problem
 from model_envelope.serving.service import Service
 from model_envelope.serving.settings import Settings
 from model_envelope.serving.trace import Trace, trace_of
@@ -219,6 +219,4 @@ class _Exchange:
 
 def _names(method: s.Method) -> frozenset[str]:
     """List what the signature of a method names: no secret, wherever it stands."""
-    tables = [item.type for item in method.parameters if isinstance(item.type, s.Table)]
-    columns = (column.name for table in tables for column in (*table.index, *table.columns))
-    return frozenset((*(item.name for item in method.parameters), *columns))
+    return frozenset(item.name for item in method.parameters) | columns_of(method)

@@ -15,7 +15,6 @@ from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import Arguments
 from model_envelope.runtime.codec.answers import encode_answer
 from model_envelope.runtime.codec.csv import decode_csv, encode_csv, reads_csv, writes_csv
-from model_envelope.runtime.codec.requests import decode_request
 from model_envelope.runtime.openapi import ARROW_TYPE, CSV_TYPE, JSON_TYPE
 from model_envelope.runtime.predicting import BoundMethod
 from model_envelope.serving.accepting import Headers, joined, parameter_of, weighted
@@ -185,7 +184,7 @@ def answer_format(accept: bytes, spoken: tuple[Format, ...]) -> Format:
 def read(bound: BoundMethod, form: Format, raw: bytes) -> Arguments:
     """Make arguments of a body. Raises :class:`InvalidPayload`."""
     if form is Format.JSON:
-        return decode_request(bound.codec, raw)
+        return bound.read(raw)
     if form is Format.CSV:
         return decode_csv(bound.codec, raw)
     from model_envelope.runtime.codec.arrow.streams import decode_arrow

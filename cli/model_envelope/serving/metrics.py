@@ -18,13 +18,12 @@ from math import inf, isinf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_envelope.runtime import signature as s
 from model_envelope.runtime.errors import Problem
 from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.runtime.runtime_digest import runtime_digest
 from model_envelope.serving import processes
 from model_envelope.serving.cells import Cells, Key, Numbers, Reading, added
-from model_envelope.serving.problems import locate
+from model_envelope.serving.problems import columns_of, locate
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -112,7 +111,7 @@ class Metrics:
         self._cpu = 0.0
         self._methods = envelope.signature.methods
         self._routes = frozenset({*routes, *(f"/{name}" for name in self._methods)})
-        self._columns = {name: _columns(method) for name, method in self._methods.items()}
+        self._columns = {name: columns_of(method) for name, method in self._methods.items()}
         self._cells = Cells(folder)
         self._values = self._cells.values
         self._requests: dict[tuple[str, str, int], int] = {}
@@ -240,11 +239,6 @@ class _Collector:
 
     def __init__(self, metrics: Metrics) -> None:
         self.collect = metrics.families
-
-
-def _columns(method: s.Method) -> frozenset[str]:
-    tables = [item.type for item in method.parameters if isinstance(item.type, s.Table)]
-    return frozenset(column.name for table in tables for column in (*table.index, *table.columns))
 
 
 def _together(readings: Iterable[Reading]) -> Numbers:

@@ -98,6 +98,12 @@ def problem_document(problem: Problem, method: s.Method | None) -> dict[str, Any
     }
 
 
+def columns_of(method: s.Method) -> frozenset[str]:
+    """Name the columns of all tables that a method takes, those of their indexes included."""
+    tables = [item.type for item in method.parameters if isinstance(item.type, s.Table)]
+    return frozenset(column.name for table in tables for column in (*table.index, *table.columns))
+
+
 def locate(path: str, method: s.Method | None, *, unknown: bool = False) -> tuple[str | None, int | None, str | None]:
     """Give JSON pointer, row and column of a path such as ``$.X[17].age``, which ends in an ``unknown`` name or not.
 

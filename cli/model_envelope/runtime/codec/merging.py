@@ -89,7 +89,7 @@ def mergeable(method: s.Method) -> bool:
 
 def rows_in(codec: MethodCodec, arguments: Arguments) -> int | None:
     """Count the rows of a decoded request; None where its method has no one parameter of rows, or that is null."""
-    rows = _row_parameter(codec)
+    rows = row_parameter_of(codec)
     if rows is None:
         return None
     given = _named(codec, arguments)
@@ -101,7 +101,7 @@ def apart_from_rows(codec: MethodCodec, arguments: Arguments) -> bytes | None:
 
     None for one that cannot be merged with others.
     """
-    rows = _row_parameter(codec)
+    rows = row_parameter_of(codec)
     if rows is None:
         return None
     problems = Problems(limit=1)
@@ -119,7 +119,7 @@ def merge_arguments(codec: MethodCodec, requests: Sequence[Arguments]) -> Merged
 
     None where that cannot be: one has no rows, other parameters differ, or the arrays do not fit together.
     """
-    rows = _row_parameter(codec)
+    rows = row_parameter_of(codec)
     if rows is None or not requests:
         return None
     given = [_named(codec, arguments) for arguments in requests]
@@ -251,7 +251,8 @@ def _named(codec: MethodCodec, arguments: Arguments) -> Mapping[str, Any]:
     return {**dict(zip(names, arguments.positional, strict=False)), **arguments.keyword}
 
 
-def _row_parameter(codec: MethodCodec) -> RowParameter | None:
+def row_parameter_of(codec: MethodCodec) -> RowParameter | None:
+    """Find the parameter that holds the rows, as :func:`row_parameter` does; once for each codec."""
     if "rows" not in codec.made:
         codec.made["rows"] = row_parameter(codec.method)
     return codec.made["rows"]  # type: ignore[no-any-return]

@@ -16,7 +16,7 @@ from typing import Any
 
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec.arguments import Arguments, MethodCodec
-from model_envelope.runtime.codec.merging import MergedArguments, RowParameter, row_parameter
+from model_envelope.runtime.codec.merging import MergedArguments, RowParameter, row_parameter_of
 from model_envelope.runtime.codec.text import DEEPEST, fast_parser, nests_deeper, parse_json, write_json
 from model_envelope.runtime.errors import InvalidPayload, Problems
 
@@ -39,7 +39,7 @@ def merge_requests(codec: MethodCodec, raws: Sequence[bytes]) -> MergedArguments
     None where that cannot be: one of them is not in order or has no rows, rows do not come as a JSON array in each, or
     parameters other than the rows differ. Each has to be decoded by itself then.
     """
-    rows = row_parameter(codec.method)
+    rows = row_parameter_of(codec)
     return None if rows is None else _road(codec).merge(raws, rows)
 
 
