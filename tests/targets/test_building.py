@@ -7,9 +7,9 @@ import pytest
 from model_envelope.dependencies.conda.channels import Channels
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.foundation.errors import InvalidInput
-from model_envelope.targets.building import build_failed
 from model_envelope.targets.engine import buildkit_client, docker_programs, split_name
-from model_envelope.workflows.build import apt_conf, mamba_authentication, network
+from model_envelope.targets.reasons import build_failed
+from model_envelope.workflows.build_network import apt_conf, mamba_authentication, network
 
 
 @pytest.mark.parametrize(

@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import json
-import os
-import re
 import time
 import uuid
 from collections.abc import Iterator
-from configparser import RawConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from model_envelope.dependencies.conda.channels import Channels, read_channels
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.dependencies.system_libraries import lacking_library
-from model_envelope.foundation.conda_lock import clean_address
-from model_envelope.foundation.errors import Answered, InvalidInput, ToolFailed, ToolMissing
-from model_envelope.foundation.files import human_size, json_bytes, scratch_folder
+from model_envelope.foundation.errors import ToolFailed, ToolMissing
+from model_envelope.foundation.files import human_size, scratch_folder
 from model_envelope.foundation.libraries import read_libraries
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.foundation.secrets import scrub
-from model_envelope.runtime.errors import EnvelopeError, ExitCode, ModelFailed, Problem
-from model_envelope.runtime.machine import Machine
 from model_envelope.runtime.reading import EnvelopeFiles
-from model_envelope.runtime.replay import MethodReplay, replay
-from model_envelope.targets.asking import asker, wait_until_ready
-from model_envelope.targets.building import Builder, Network, choose_builder
+from model_envelope.runtime.replay import MethodReplay
+from model_envelope.targets.building import Builder, choose_builder
 from model_envelope.targets.context import Context, Install, render_context
-from model_envelope.targets.engine import Container, Engine, split_name
+from model_envelope.targets.engine import Engine, split_name
 from model_envelope.targets.target import Target
+from model_envelope.workflows.build_network import apt_conf, mamba_authentication, network
 from model_envelope.workflows.fitting import fitting
-from model_envelope.workflows.provenance import read_provenance
+from model_envelope.workflows.image_proof import prove
 from model_envelope.workflows.render import (
     build_command,
     choose_base_image,
@@ -45,11 +34,7 @@ from model_envelope.workflows.render import (
     keep,
     verified,
 )
-from model_envelope.workflows.replaying import Replayed
 from model_envelope.workflows.system import unknown_libraries
-
-APT_CONF = "ENVELOPE_APT_CONF"
-"""The variable that names an apt.conf for builds."""
 
 
 @dataclass(frozen=True)
@@ -118,47 +103,6 @@ def build(
     )
 
 
-def _judged(files: EnvelopeFiles, replays: tuple[MethodReplay, ...], report: Report) -> tuple[MethodReplay, ...]:
-    """Let last bits pass where the CPU is of another type than the one that the samples were answered on."""
-    sealed_on = Machine.from_document(read_provenance(files).get("machine", {}))
-    if sealed_on is None:
-        return replays
-    # What a container loaded, and how many threads that takes, is not seen from here; its CPU is that of this machine.
-    here = replace(Machine.of_this_process(), libraries=sealed_on.libraries, threads=sealed_on.threads)
-    judged = Replayed(replays, here).judged(sealed_on)
-    for remark in judged.remarks():
-        report(Note(remark))
-    return judged.replays
-
-
-def prove(engine: Engine, image: str, files: EnvelopeFiles, report: Report = silent) -> tuple[MethodReplay, ...]:
-    """Start a container of an image as it will run in earnest, and replay the samples of all methods over HTTP.
-
-    Raises ``Answered`` (``build.differs``) where an answer is not the sealed one, and what the container failed with
-    where it does not become ready.
-    """
-    if not files.samples:
-        report(Note("not proven: the envelope was sealed without samples"))
-    report(Started("prove", "Starting the container"))
-    with engine.running(image) as container:
-        wait_until_ready(container.url, lambda: still_running(container), container.log)
-        report(Started("prove", "Replaying the samples in the container"))
-        replays = _judged(files, replay(files, asker(container.url)), report)
-    problems = [
-        Problem(f"{item.method}: {found.path}", found.found, found.expected, found.code)
-        for item in replays
-        for found in item.differences
-        if not item.agrees
-    ]
-    if not all(item.agrees for item in replays):
-        raise _differs(problems)
-    if replays:
-        report(Done("prove", f"Proven in the container: {len(replays)} methods answer as sealed"))
-    else:
-        report(Done("prove", "Started in the container"))
-    return replays
-
-
 def _build(builder: Builder, context: Context, image: str, python: str, report: Report) -> None:
     """Build with pip's own settings of this machine; what a builder said is shown without their credentials."""
     settings = IndexSettings.from_environment()
@@ -186,69 +130,6 @@ def _refuse_conda_without_network(files: EnvelopeFiles, builder: Builder) -> Non
         )
 
 
-def mamba_authentication(channels: Channels) -> bytes | None:
-    """Give an authentication.json for mamba: what `micromamba login` noted here, and what conda's settings name.
-
-    None where there are no credentials. What is no JSON there is left to mamba to complain about.
-    """
-    path = Path.home() / ".mamba" / "auth" / "authentication.json"
-    noted = path.read_bytes() if path.is_file() else b"{}"
-    try:
-        known = json.loads(noted)
-    except ValueError:
-        return noted
-    found = {}
-    for address in channels.configured:
-        key = clean_address(address).partition("://")[2]
-        parts = urlsplit(address)
-        token = re.search(r"/t/([^/]+)", parts.path)
-        if parts.username is not None:
-            password = base64.b64encode(unquote(parts.password or "").encode()).decode()
-            found[key] = {"type": "BasicHTTPAuthentication", "user": unquote(parts.username), "password": password}
-        elif token:
-            found[key] = {"type": "CondaToken", "token": token[1]}
-    return json_bytes({**found, **known}) if found or known else None
-
-
-def apt_conf() -> Path | None:
-    """Give the apt.conf for builds that ENVELOPE_APT_CONF names.
-
-    Raises :class:`InvalidInput` (``settings.apt-conf``) where it is no file.
-    """
-    named = os.environ.get(APT_CONF)
-    if not named:
-        return None
-    path = Path(named).expanduser().absolute()
-    if not path.is_file():
-        raise InvalidInput(
-            f"{APT_CONF} names {path}, and there is no such file",
-            code="settings.apt-conf",
-            hint="name a file in the form of apt.conf, with a proxy or other sources, or unset it",
-        )
-    return path
-
-
-def network(settings: IndexSettings) -> Network:
-    """Give what a build needs to reach the package index: pip's settings, but for places of this machine alone."""
-    options = {
-        "index-url": [settings.index_url] if settings.index_url else [],
-        "extra-index-url": settings.extra_index_urls,
-        "find-links": [link for link in settings.find_links if link.startswith(("http:", "https:"))],
-        "trusted-host": settings.trusted_hosts,
-    }
-    parser = RawConfigParser()
-    parser["global"] = {
-        name: "\n".join(kept)
-        for name, values in options.items()
-        if (kept := [value for value in values if not value.startswith("file:")])
-    }
-    if not parser["global"]:
-        return Network(ca_bundle=settings.ca_bundle)
-    text = io.StringIO()
-    parser.write(text)
-    return Network(text.getvalue().encode(), settings.ca_bundle)
-
-
 @contextmanager
 def _engine_or_folder(files: EnvelopeFiles, target: Target, base: str, micromamba: str, image: str) -> Iterator[Engine]:
     """Give the engine; where none answers, keep the rendered folder and say how to build it elsewhere."""
@@ -268,32 +149,3 @@ def _engine_or_folder(files: EnvelopeFiles, target: Target, base: str, micromamb
         yield engine
     finally:
         engine.close()
-
-
-def still_running(container: Container) -> None:
-    """Raise what a container failed with, where it has ended before it was ready."""
-    code = container.exit_code()
-    if code is None:
-        return
-    said = container.log()
-    if code == ExitCode.NO:
-        raise _differs([], said)
-    lacking = lacking_library(said)
-    raise ModelFailed(
-        f"the container ended with {code} before it was ready",
-        code="build.not-ready",
-        detail=said,
-        hint=f"{lacking}; name a base image that has it: `--base-image`"
-        if lacking
-        else "what the container said stands above; `envelope verify --clean` shows whether the lock is enough here",
-    )
-
-
-def _differs(problems: list[Problem], detail: str = "") -> EnvelopeError:
-    return Answered(
-        "the image does not answer the sealed samples as the model did when it was sealed, so it got no name",
-        code="build.differs",
-        problems=problems,
-        detail=detail,
-        hint="the base image or the platform differs from where the model was packed; name another with --base-image",
-    )

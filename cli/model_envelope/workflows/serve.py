@@ -260,7 +260,8 @@ def _in_docker(
 ) -> ServeResult:
     from model_envelope.targets.asking import wait_until_ready
     from model_envelope.targets.engine import Engine
-    from model_envelope.workflows.build import build, still_running
+    from model_envelope.workflows.build import build
+    from model_envelope.workflows.image_proof import still_running
 
     image = default_image_name(files)
     engine = Engine.connect()
