@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from model_envelope.runtime import manifest
 from model_envelope.runtime.origin import Origin, origin_of
 from model_envelope.runtime.reading import read_envelope
 from model_envelope.store.ledger import LedgerWriter
+from model_envelope.targets.archive import EPOCH
 from model_envelope.targets.context import Install, merged_lock, render_context
 from model_envelope.targets.target import find_target
 
@@ -26,6 +28,14 @@ BASE = "example.com/bases/python:3.11"
 
 def render(envelope: Path, into: Path, **options):
     return render_context(read_envelope(envelope), find_target("service"), into, **{"base_image": BASE, **options})
+
+
+def unpacked(context: Path, into: Path, *layers: str) -> Path:
+    """What layers of a context put into an image."""
+    for layer in layers:
+        with tarfile.open(context / "layers" / f"{layer}.tar") as archive:
+            archive.extractall(into, filter="fully_trusted")
+    return into
 
 
 def facts(folder: Path) -> dict[str, tuple]:
@@ -67,14 +77,13 @@ def test_of_its_provenance_an_image_tells_the_commit_alone(scorer, tmp_path):
     (scorer / "provenance" / f"{name}.json").write_bytes(content)
     LedgerWriter(scorer).append("sealed", digest="", provenance=name)
     context = render(scorer, tmp_path / "out").path
-    assert origin_of(context / "envelope") == origin_of(scorer) == Origin("c0ffee" * 6 + "c0ff", dirty=True)
-    dockerfile = (context / "Dockerfile").read_text()
-    assert 'org.opencontainers.image.revision="c0ffee' in dockerfile
-    assert "COPY envelope/provenance /opt/model/envelope/provenance\n" in dockerfile
-    assert not manifest.compare(context / "envelope"), "it is as it was sealed"
-    everything = b"".join(path.read_bytes() for path in (context / "envelope").rglob("*") if path.is_file())
+    carried = unpacked(context, tmp_path / "image", "code", "model") / "opt/model/envelope"
+    assert origin_of(carried) == origin_of(scorer) == Origin("c0ffee" * 6 + "c0ff", dirty=True)
+    assert 'org.opencontainers.image.revision="c0ffee' in (context / "Dockerfile").read_text()
+    assert not manifest.compare(carried), "it is as it was sealed"
+    everything = b"".join(path.read_bytes() for path in carried.rglob("*") if path.is_file())
     assert b"max" not in everything
-    assert sorted(path.name for path in (context / "envelope" / "provenance").iterdir()) == ["commit.json"]
+    assert sorted(path.name for path in (carried / "provenance").iterdir()) == ["commit.json"]
 
 
 @pytest.mark.parametrize("install", Install)
@@ -85,7 +94,6 @@ def test_the_dockerfile(tmp_path, golden, install):
     text = re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text)
     text = re.sub(r'(io\.modelenvelope\.version=")[^"]+', r"\1VERSION", text)
     golden(f"Dockerfile.{install.value}", text)
-    golden(f"dockerignore.{install.value}", (context.path / ".dockerignore").read_text())
 
 
 @pytest.fixture
@@ -141,7 +149,6 @@ def test_the_dockerfile_of_a_conda_lock(for_conda, tmp_path, golden):
     text = re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text)
     text = re.sub(r'(io\.modelenvelope\.version=")[^"]+', r"\1VERSION", text)
     golden("Dockerfile.conda", text)
-    golden("dockerignore.conda", (context.path / ".dockerignore").read_text())
     golden("conda-lock.yml", (context.path / "conda-lock.yml").read_text())
     hadolint = Path(sys.executable).with_name("hadolint")
     done = subprocess.run([hadolint, "--no-color", context.path / "Dockerfile"], capture_output=True, check=False)
@@ -198,7 +205,8 @@ def test_libraries_of_the_system_are_installed_before_anything_is_copied(needy, 
     stage = text.split("\nFROM ${BASE_IMAGE}\n")[1]
     step, _, rest = stage.partition("\n# Any user id works")
     assert "COPY" not in step
-    assert "COPY --from=builder /opt/venv" in rest
+    assert "ADD" not in step
+    assert "COPY --from=builder /packages/ /\n" in rest
     golden(f"libraries.{install.value}", step + "\n")
 
 
@@ -230,36 +238,51 @@ def test_the_context_holds_the_envelope_the_lock_and_the_runtime_and_nothing_els
     context = render(scorer, tmp_path / "out")
     assert context.path.name == f"scorer-{read_envelope(scorer).short_digest}-service"
     assert sorted(path.name for path in context.path.iterdir()) == [
-        ".dockerignore",
         "Dockerfile",
-        "envelope",
-        "lib",
+        "assemble",
+        "layers",
         "requirements.lock",
     ]
-    assert not manifest.compare(context.path / "envelope")
     assert (context.path / "requirements.lock").read_bytes() == context.lock
     assert "starlette" in {pin.name for pin in Lock.parse(context.lock).pins}
-    carried = context.path / "lib" / "model_envelope"
-    assert sorted(path.name for path in carried.iterdir()) == ["__init__.py", "runtime", "serving"]
-    for path in carried.rglob("*"):
-        if path.is_file():
-            assert path.read_bytes() == (PACKAGE / path.relative_to(carried)).read_bytes()
+    image = unpacked(context.path, tmp_path / "image", "serving", "code", "model")
+    assert not manifest.compare(image / "opt/model/envelope")
+    for carried, subpackages in (
+        (image / "opt/model/lib/model_envelope", ["runtime", "serving"]),
+        (context.path / "assemble" / "model_envelope", ["assembling"]),
+    ):
+        assert sorted(path.name for path in carried.iterdir()) == ["__init__.py", *subpackages]
+        for path in carried.rglob("*"):
+            if path.is_file():
+                assert path.read_bytes() == (PACKAGE / path.relative_to(carried)).read_bytes()
     assert not list(context.path.rglob("__pycache__"))
+    assert not list(image.rglob("__pycache__"))
 
 
-def test_an_envelope_without_code_or_with_attachments_renders_too(tmp_path, scorer):
-    (scorer / "attachments").mkdir()
-    (scorer / "attachments" / "card.md").write_text("# Card\n")
-    seal(scorer)
-    text = (render(scorer, tmp_path / "out").path / "Dockerfile").read_text()
-    assert "COPY envelope/attachments /opt/model/envelope/attachments\n" in text
-    assert (
-        text.index("COPY envelope/code") < text.index("COPY envelope/attachments") < text.index("COPY envelope/model")
-    )
-    for path in (scorer / "code").iterdir():
-        path.unlink()
-    seal(scorer)
-    assert "envelope/code" not in (render(scorer, tmp_path / "out").path / "Dockerfile").read_text()
+def test_a_new_model_changes_its_own_layer_alone(tmp_path):
+    first = make_envelope(tmp_path / "first")
+    second = make_envelope(tmp_path / "second")
+    (second / "model" / "weights.bin").write_bytes(b"other")
+    (second / "attachments").mkdir()
+    (second / "attachments" / "card.md").write_text("# Card\n")
+    seal(second)
+    one, two = (render(envelope, tmp_path / "out").path for envelope in (first, second))
+    changed = [name for name, fact in facts(one).items() if facts(two).get(name) != fact]
+    # In the Dockerfile it is the labels, which make no layer.
+    assert sorted(changed) == ["Dockerfile", "layers/model.tar"]
+
+
+def test_layers_have_one_time_one_owner_and_modes_that_anybody_can_read(scorer, tmp_path):
+    context = render(scorer, tmp_path / "out").path
+    for path in sorted((context / "layers").iterdir()):
+        with tarfile.open(path) as archive:
+            entries = archive.getmembers()
+        assert {(entry.mtime, entry.uid, entry.gid, entry.uname) for entry in entries} == {(EPOCH, 0, 0, "")}
+        assert {entry.mode for entry in entries if entry.isdir()} == {0o755}
+        assert {entry.mode for entry in entries if entry.isfile()} == {0o644}
+        names = [entry.name for entry in entries]
+        assert names == sorted(names, key=str.encode)
+        assert "opt" in names
 
 
 def test_an_envelope_without_a_lock_says_how_to_get_one(tmp_path):
@@ -284,12 +307,12 @@ def test_what_could_begin_another_instruction_is_refused(scorer, tmp_path, optio
     assert caught.value.code == "target.name"
 
 
-def test_names_in_a_foreign_envelope_cannot_either(scorer, tmp_path):
-    (scorer / "a file with spaces").write_text("x")
+def test_files_of_any_name_get_into_the_image(scorer, tmp_path):
+    (scorer / "attachments").mkdir()
+    (scorer / "attachments" / "a file with spaces, ümlauts and $HOME.md").write_text("x")
     seal(scorer)
-    with pytest.raises(InvalidInput) as caught:
-        render(scorer, tmp_path / "out")
-    assert caught.value.code == "target.name"
+    context = render(scorer, tmp_path / "out").path
+    assert not manifest.compare(unpacked(context, tmp_path / "image", "code", "model") / "opt/model/envelope")
 
 
 def test_a_folder_that_is_there_is_left_alone(scorer, tmp_path):

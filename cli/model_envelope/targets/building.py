@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from model_envelope.foundation import process
 from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.progress import Note, Report, silent
-from model_envelope.targets.context import WHEELS, Context, Install
+from model_envelope.targets.context import CARRIED_WHEELS, Context, Install
 from model_envelope.targets.engine import Engine, buildkit_client
 from model_envelope.targets.network import Network, proxies
 from model_envelope.targets.reasons import build_failed
@@ -93,7 +93,7 @@ class Classic:
 
     engine: Engine
     name: str = "the classic builder"
-    install: Install = Install.WHEELHOUSE
+    install: Install = Install.CLASSIC
 
     def build(
         self,
@@ -105,7 +105,7 @@ class Classic:
     ) -> None:
         """Fetch the locked files here, then build; only packages of the system need a network then."""
         report(Note(CLASSIC_LOSES))
-        own = context.path / "envelope" / WHEELS
+        own = context.path / CARRIED_WHEELS
         fetch_wheels(context.path / "requirements.lock", context.path / "wheelhouse", python, own)
         said: list[str] = []
         for event in self._events(context.path, image):

@@ -11,15 +11,17 @@ from pathlib import Path
 
 from model_envelope.dependencies.conda.channels import Channels, read_channels
 from model_envelope.dependencies.index import IndexSettings
+from model_envelope.dependencies.programs import find_uv
 from model_envelope.foundation.errors import ToolFailed, ToolMissing
 from model_envelope.foundation.files import human_size, scratch_folder
 from model_envelope.foundation.libraries import read_libraries
+from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.foundation.secrets import scrub
 from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.runtime.replay import MethodReplay
 from model_envelope.targets.building import Builder, choose_builder
-from model_envelope.targets.context import Context, Install, render_context
+from model_envelope.targets.context import Context, Install, carry_uv, render_context
 from model_envelope.targets.engine import Engine, split_name
 from model_envelope.targets.target import Target
 from model_envelope.workflows.build_network import apt_conf, mamba_authentication, network
@@ -85,6 +87,9 @@ def build(
                 context = render_context(
                     files, chosen, scratch, base_image=base, install=builder.install, micromamba_image=micromamba
                 )
+                uv = find_uv()
+                if uv is not None and engine.platform == Platform.here():
+                    carry_uv(context, uv.resolve())
                 for text in unknown_libraries(read_libraries(files.path)):
                     report(Note(text))
                 report(Started("build", f"Building on {base} with {builder.name}"))
@@ -122,7 +127,7 @@ def _build(builder: Builder, context: Context, image: str, python: str, report: 
 
 def _refuse_conda_without_network(files: EnvelopeFiles, builder: Builder) -> None:
     """Refuse to install conda packages in a build that fetches nothing itself."""
-    if files.conda_lock.is_file() and builder.install is Install.WHEELHOUSE:
+    if files.conda_lock.is_file() and builder.install is Install.CLASSIC:
         raise ToolMissing(
             f"the envelope has a conda lock, and {builder.name} cannot install conda packages: that needs BuildKit",
             code="build.conda-needs-buildkit",

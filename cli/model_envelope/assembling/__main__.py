@@ -1,0 +1,45 @@
+"""``python3 -m model_envelope.assembling packages|serving``: called by the Dockerfiles of targets."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from model_envelope.assembling import compiling, normalising
+from model_envelope.assembling.packages import CannotInstall, assemble
+
+
+def main() -> int:
+    """Make one layer; ends with 1 and a line that begins with ``envelope: error:`` where that cannot be done."""
+    parser = argparse.ArgumentParser(prog="assembling", description="Make a layer of an image.")
+    layers = parser.add_subparsers(dest="layer", required=True)
+    packages = layers.add_parser("packages", help="install what a lock names")
+    packages.add_argument("lock", type=Path)
+    packages.add_argument("--into", type=Path, required=True)
+    packages.add_argument("--python", required=True, metavar="X.Y")
+    packages.add_argument("--find-links", type=Path)
+    packages.add_argument("--wheelhouse", type=Path)
+    code = layers.add_parser("code", help="compile Python files that were copied into a folder")
+    code.add_argument("folder", type=Path)
+    given = parser.parse_args()
+    try:
+        if given.layer == "packages":
+            assemble(
+                given.lock,
+                given.into,
+                python=given.python,
+                find_links=given.find_links,
+                wheelhouse=given.wheelhouse,
+            )
+        else:
+            compiling.compile_all(given.folder)
+            normalising.set_times(given.folder)
+    except CannotInstall as error:
+        sys.stderr.write(f"envelope: error: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

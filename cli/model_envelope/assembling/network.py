@@ -1,0 +1,27 @@
+"""What the builder of an image hands in of the network: secrets that are there while one command runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SECRETS = Path("/run/secrets")
+_FILES = {
+    "pip_conf": ("PIP_CONFIG_FILE",),
+    "uv_toml": ("UV_CONFIG_FILE",),
+    "netrc": ("NETRC",),
+    "ca": ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "MAMBA_SSL_VERIFY"),
+}
+
+
+def variables(folder: Path = SECRETS) -> dict[str, str]:
+    """Give the variables that lead an installer to the secrets that are there.
+
+    Files are ``pip_conf`` (pip.conf), ``uv_toml`` (uv.toml), ``netrc``, ``ca`` (a bundle of authorities) and ``proxy``
+    (lines ``NAME=value``).
+    """
+    found = {name: str(folder / file) for file, names in _FILES.items() if (folder / file).is_file() for name in names}
+    proxy = folder / "proxy"
+    if proxy.is_file():
+        lines = (line.partition("=") for line in proxy.read_text("utf-8").splitlines())
+        found |= {name.strip(): value.strip() for name, equals, value in lines if equals}
+    return found
