@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.parse
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,27 +40,29 @@ class Wheelhouse:
         extras: Sequence[str] = (),
         python: str = "",
         tag: str = "py3-none-any",
+        files: Mapping[str, str] | None = None,
     ) -> str:
-        """Build a wheel and give its hash as a lock writes it."""
+        """Build a wheel, with more ``files`` in it, and give its hash as a lock writes it."""
         stem = name.replace("-", "_")
         info = f"{stem}-{version}.dist-info"
         metadata = "".join(f"Requires-Dist: {line}\n" for line in requires)
         metadata += "".join(f"Provides-Extra: {extra}\n" for extra in extras)
         metadata += f"Requires-Python: {python}\n" if python else ""
-        files = {
+        content_of = {
             f"{stem}.py": f"VERSION = {version!r}\n",
+            **(files or {}),
             f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{metadata}",
             f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
         }
         record = io.StringIO()
         writer = csv.writer(record)
-        for path, content in files.items():
+        for path, content in content_of.items():
             digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest()).rstrip(b"=").decode()
             writer.writerow([path, f"sha256={digest}", len(content.encode())])
         writer.writerow([f"{info}/RECORD", "", ""])
         path = self.folder / f"{stem}-{version}-{tag}.whl"
         with zipfile.ZipFile(path, "w") as archive:
-            for inside, content in {**files, f"{info}/RECORD": record.getvalue()}.items():
+            for inside, content in {**content_of, f"{info}/RECORD": record.getvalue()}.items():
                 archive.writestr(zipfile.ZipInfo(inside, (2020, 1, 1, 0, 0, 0)), content)
         return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 

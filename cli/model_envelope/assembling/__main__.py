@@ -1,4 +1,4 @@
-"""``python3 -m model_envelope.assembling packages|serving``: called by the Dockerfiles of targets."""
+"""``python3 -m model_envelope.assembling packages|code|system``: called by the Dockerfiles of targets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from model_envelope.assembling import compiling, normalising
+from model_envelope.assembling import compiling, normalising, system
 from model_envelope.assembling.packages import CannotInstall, assemble
 
 
@@ -22,6 +22,11 @@ def main() -> int:
     packages.add_argument("--wheelhouse", type=Path)
     code = layers.add_parser("code", help="compile Python files that were copied into a folder")
     code.add_argument("folder", type=Path)
+    libraries = layers.add_parser("system", help="install libraries that the base image lacks")
+    libraries.add_argument(
+        "libraries", nargs="+", type=lambda text: tuple(text.split("=", 1)), metavar="SONAME=PACKAGE"
+    )
+    libraries.add_argument("--into", type=Path, required=True)
     given = parser.parse_args()
     try:
         if given.layer == "packages":
@@ -32,8 +37,11 @@ def main() -> int:
                 find_links=given.find_links,
                 wheelhouse=given.wheelhouse,
             )
+        elif given.layer == "system":
+            system.install(dict(text.split("=", 1) for text in given.libraries), given.into)
         else:
             compiling.compile_all(given.folder)
+            normalising.set_modes(given.folder)
             normalising.set_times(given.folder)
     except CannotInstall as error:
         sys.stderr.write(f"envelope: error: {error}\n")

@@ -33,17 +33,17 @@ def same_for_all_installers(prefix: Path) -> None:
         _write_record(item, prefix)
 
 
+def set_modes(folder: Path) -> None:
+    """Let everybody read every file, and only its owner write it."""
+    for path in [folder, *folder.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+
+
 def set_times(folder: Path) -> None:
-    """Give every file and folder the same time, the same owner's rights to group and others, and no other writer."""
-    for parent, names, files in os.walk(folder, topdown=False):
-        for name in (*names, *files):
-            path = Path(parent, name)
-            if not path.is_symlink():
-                mode = path.stat().st_mode
-                path.chmod(0o755 if path.is_dir() or mode & 0o100 else 0o644)
-            os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
-    folder.chmod(0o755)
-    os.utime(folder, (EPOCH, EPOCH))
+    """Give every file and folder the same time."""
+    for path in [*folder.rglob("*"), folder]:
+        os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
 
 
 def _write_scripts(item: Distribution, prefix: Path) -> None:

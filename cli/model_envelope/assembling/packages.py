@@ -38,7 +38,8 @@ def assemble(lock: Path, into: Path, *, python: str, find_links: Path | None, wh
     """
     found = ".".join(map(str, sys.version_info[:2]))
     if found != python:
-        raise CannotInstall(f"the base image has Python {found}, and the envelope needs {python}")
+        whose = "the conda lock" if sys.prefix == str(PREFIX) else "the base image"
+        raise CannotInstall(f"{whose} has Python {found}, and the envelope needs {python}")
     if not (PREFIX / "bin" / "python").exists():
         with _told("environment"):
             _run([sys.executable, "-m", "venv", "--without-pip", PREFIX], "the environment cannot be made")
@@ -61,6 +62,7 @@ def assemble(lock: Path, into: Path, *, python: str, find_links: Path | None, wh
     place = into / PREFIX.relative_to("/")
     place.parent.mkdir(parents=True)
     PREFIX.rename(place)
+    normalising.set_modes(into)
     normalising.set_times(into)
 
 

@@ -114,7 +114,6 @@ def render_context(
         "options": ",".join(target.options),
         "lock_digest": hashlib.sha256((conda or b"") + lock).hexdigest(),
         "commit": origin.commit if origin else "",
-        "epoch": EPOCH,
         "version": __version__,
     }
     into.mkdir(parents=True, exist_ok=True)
