@@ -23,9 +23,7 @@ def main() -> int:
     code = layers.add_parser("code", help="compile Python files that were copied into a folder")
     code.add_argument("folder", type=Path)
     libraries = layers.add_parser("system", help="install libraries that the base image lacks")
-    libraries.add_argument(
-        "libraries", nargs="+", type=lambda text: tuple(text.split("=", 1)), metavar="SONAME=PACKAGE"
-    )
+    libraries.add_argument("libraries", nargs="+", metavar="SONAME=PACKAGE")
     libraries.add_argument("--into", type=Path, required=True)
     given = parser.parse_args()
     try:

@@ -61,7 +61,11 @@ def assemble(lock: Path, into: Path, *, python: str, find_links: Path | None, wh
     write_inventory(PREFIX, pruned)
     place = into / PREFIX.relative_to("/")
     place.parent.mkdir(parents=True)
-    PREFIX.rename(place)
+    try:
+        PREFIX.rename(place)
+    except OSError:
+        # What an earlier step made cannot be renamed (EXDEV on overlayfs).
+        shutil.copytree(PREFIX, place, symlinks=True)
     normalising.set_modes(into)
     normalising.set_times(into)
 
