@@ -20,6 +20,10 @@ def build(
     arrow: Arrow = False,
     base_image: BaseImage = None,
     micromamba_image: MicromambaImage = None,
+    check_reproducible: Annotated[
+        bool,
+        typer.Option("--check-reproducible", help="Build twice, without any cache; end with 3 where a layer differs."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Build an image, and prove that it answers the same.
@@ -35,6 +39,7 @@ def build(
             image=image,
             base_image=base_image,
             micromamba_image=micromamba_image,
+            check_reproducible=check_reproducible,
             report=out.report,
         )
         out.finish(result, text=_text)

@@ -43,8 +43,20 @@ class Builder(Protocol):
         """Where its builds take packages from."""
         ...
 
-    def build(self, context: Context, image: str, network: Network, python: str, report: Report = silent) -> None:
-        """Build, and name the result ``image``. Raises :class:`ToolFailed` (``build.failed`` and kin)."""
+    def build(
+        self,
+        context: Context,
+        image: str,
+        network: Network,
+        python: str,
+        report: Report = silent,
+        *,
+        fresh: bool = False,
+    ) -> None:
+        """Build, and name the result ``image``; ``fresh`` takes no step from an earlier build.
+
+        Raises :class:`ToolFailed` (``build.failed`` and kin).
+        """
         ...
 
 
@@ -65,10 +77,13 @@ class BuildKit:
         network: Network,
         python: str,  # noqa: ARG002  the classic builder needs it
         report: Report = silent,  # noqa: ARG002  as above
+        *,
+        fresh: bool = False,
     ) -> None:
         """Build with secrets and a cache that is kept between builds."""
         with scratch_folder(prefix="envelope-secrets-") as scratch:
             command = [str(self.program), *self.words, "--progress", "plain", "--tag", image]
+            command += ["--no-cache"] if fresh else []
             command += [word for name in proxies() for word in ("--build-arg", name)]
             for name, content in {"pip_conf": network.pip_conf, "mamba_auth": network.mamba_auth}.items():
                 if content:
@@ -102,23 +117,25 @@ class Classic:
         network: Network,  # noqa: ARG002  pip reads its own configuration here, outside the build
         python: str,
         report: Report = silent,
+        *,
+        fresh: bool = False,
     ) -> None:
         """Fetch the locked files here, then build; only packages of the system need a network then."""
         report(Note(CLASSIC_LOSES))
         own = context.path / CARRIED_WHEELS
         fetch_wheels(context.path / "requirements.lock", context.path / "wheelhouse", python, own)
         said: list[str] = []
-        for event in self._events(context.path, image):
+        for event in self._events(context.path, image, fresh=fresh):
             said += [str(event[key]) for key in ("stream", "error") if event.get(key)]
             if "error" in event:
                 raise build_failed("".join(said))
 
-    def _events(self, path: Path, image: str) -> Iterator[Mapping[str, Any]]:
+    def _events(self, path: Path, image: str, *, fresh: bool) -> Iterator[Mapping[str, Any]]:
         import docker
 
         try:
             yield from self.engine.client.api.build(
-                path=str(path), tag=image, rm=True, forcerm=True, decode=True, buildargs=proxies()
+                path=str(path), tag=image, rm=True, forcerm=True, decode=True, nocache=fresh, buildargs=proxies()
             )
         except docker.errors.APIError as error:
             raise build_failed(str(error.explanation or error)) from None

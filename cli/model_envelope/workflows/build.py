@@ -36,6 +36,7 @@ from model_envelope.workflows.render import (
     keep,
     verified,
 )
+from model_envelope.workflows.reproducing import reproduce
 from model_envelope.workflows.system import unknown_libraries
 
 
@@ -62,13 +63,14 @@ def build(
     image: str | None = None,
     base_image: str | None = None,
     micromamba_image: str | None = None,
+    check_reproducible: bool = False,
     report: Report = silent,
 ) -> BuildResult:
     """Render, build, start the container hardened, replay the samples of all methods over HTTP, and name the image.
 
     ``image`` is its name (default: ``<name>:<short digest>``), ``arrow`` as in :func:`render`. Until the answers agree
     it has a temporary one; whatever goes wrong, no container and no name stays behind. A container needs no trust: the
-    model runs confined.
+    model runs confined. With ``check_reproducible`` it is built twice without a cache, and has to have the same layers.
 
     Raises ``Answered`` where the envelope is not what was sealed or the image answers otherwise, ``ToolMissing`` where
     no engine answers (the rendered folder is then kept), ``ToolFailed`` where the build fails.
@@ -81,23 +83,19 @@ def build(
     with _engine_or_folder(files, chosen, base, micromamba, name) as engine:
         builder = choose_builder(engine)
         _refuse_conda_without_network(files, builder)
+        recipe = _Recipe(files, chosen, base, micromamba, builder, engine)
         temporary = f"envelope-build/{chosen.kind}:{uuid.uuid4().hex}"
         try:
-            with scratch_folder(prefix="envelope-build-") as scratch:
-                context = render_context(
-                    files, chosen, scratch, base_image=base, install=builder.install, micromamba_image=micromamba
-                )
-                uv = find_uv()
-                if uv is not None and engine.platform == Platform.here():
-                    carry_uv(context, uv.resolve())
-                for text in unknown_libraries(read_libraries(files.path)):
-                    report(Note(text))
-                report(Started("build", f"Building on {base} with {builder.name}"))
-                built = time.monotonic()
-                with fitting(files, engine.platform, report, "the engine"):
-                    _build(builder, context, temporary, files.description.python, report)
-                size = engine.size(temporary)
-                report(Done("build", f"Built {human_size(size)} in {time.monotonic() - built:.1f} s ({builder.name})"))
+            for text in unknown_libraries(read_libraries(files.path)):
+                report(Note(text))
+            report(Started("build", f"Building on {base} with {builder.name}"))
+            built = time.monotonic()
+            with fitting(files, engine.platform, report, "the engine"):
+                recipe.make(temporary, report, fresh=check_reproducible)
+            size = engine.size(temporary)
+            report(Done("build", f"Built {human_size(size)} in {time.monotonic() - built:.1f} s ({builder.name})"))
+            if check_reproducible:
+                reproduce(engine, temporary, lambda again: recipe.make(again, fresh=True), report)
             replays = prove(engine, temporary, files, report)
             identity = engine.tag(temporary, name)
         finally:
@@ -108,7 +106,35 @@ def build(
     )
 
 
-def _build(builder: Builder, context: Context, image: str, python: str, report: Report) -> None:
+@dataclass(frozen=True)
+class _Recipe:
+    """All that an image is made of, and what makes it."""
+
+    files: EnvelopeFiles
+    target: Target
+    base_image: str
+    micromamba_image: str
+    builder: Builder
+    engine: Engine
+
+    def make(self, image: str, report: Report = silent, *, fresh: bool = False) -> None:
+        """Render into a folder of its own, and build; ``fresh`` takes no step from an earlier build."""
+        with scratch_folder(prefix="envelope-build-") as scratch:
+            context = render_context(
+                self.files,
+                self.target,
+                scratch,
+                base_image=self.base_image,
+                install=self.builder.install,
+                micromamba_image=self.micromamba_image,
+            )
+            uv = find_uv()
+            if uv is not None and self.engine.platform == Platform.here():
+                carry_uv(context, uv.resolve())
+            _build(self.builder, context, image, self.files.description.python, report, fresh=fresh)
+
+
+def _build(builder: Builder, context: Context, image: str, python: str, report: Report, *, fresh: bool) -> None:
     """Build with pip's own settings of this machine; what a builder said is shown without their credentials."""
     settings = IndexSettings.from_environment()
     channels = read_channels() if (context.path / "conda-lock.yml").is_file() else Channels()
@@ -119,6 +145,7 @@ def _build(builder: Builder, context: Context, image: str, python: str, report: 
             replace(network(settings), apt_conf=apt_conf(), mamba_auth=mamba_authentication(channels)),
             python,
             report,
+            fresh=fresh,
         )
     except ToolFailed as error:
         message, detail = (scrub(settings.redact(text), channels.secrets()) for text in (error.message, error.detail))
