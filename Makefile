@@ -17,7 +17,7 @@ define check_python
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check coverage lint format bench bench-service soak lock pins types test-lowest test-torch test-corpus bench-dependencies clean
+.PHONY: help setup demo test check coverage lint format bench bench-build bench-service soak lock pins types test-lowest test-torch test-corpus bench-dependencies clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -66,6 +66,9 @@ format: setup  ## let ruff format and fix what it can
 bench: setup  ## measure start-up, packing, locking and the codec against the bare programs
 	$(BIN)/python .ci/bench.py
 	$(BIN)/python .ci/bench_codec.py
+
+bench-build: setup  ## measure builds beside uv and the engine alone; empties the engine's build cache
+	$(BIN)/python .ci/bench_build.py
 
 bench-service: setup  ## measure the service beside an app that was written by hand, on two cores
 	$(BIN)/python .ci/bench_service.py

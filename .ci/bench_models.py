@@ -42,9 +42,9 @@ def flights(rows: int, seed: int = 0) -> pd.DataFrame:
     )
 
 
-def pack_flights(folder: Path) -> tuple[Path, Path]:
-    """Train one-hot, scaling and logistic regression; give the pickle and the envelope."""
-    frame = flights(20_000)
+def pack_flights(folder: Path, *, seed: int = 0, locked: bool = False) -> tuple[Path, Path]:
+    """Train one-hot, scaling and logistic regression; give the pickle and the envelope, ``locked`` or not."""
+    frame = flights(20_000, seed)
     chance = np.random.default_rng(1).normal(0, 1, len(frame))
     late = (frame["month"] % 6 - 2 + frame["wind_speed"] / 8 + frame["carrier"].isin(CARRIERS[:4]) + chance > 2).astype(
         int
@@ -58,7 +58,7 @@ def pack_flights(folder: Path) -> tuple[Path, Path]:
     folder.mkdir(parents=True)
     (folder / "model.pkl").write_bytes(pickle.dumps(model))
     frame.head(200).to_parquet(folder / "samples.parquet")
-    return folder / "model.pkl", _pack(folder, "samples.parquet")
+    return folder / "model.pkl", _pack(folder, "samples.parquet", locked=locked)
 
 
 def pack_adder(folder: Path) -> tuple[Path, Path]:
@@ -71,9 +71,9 @@ def pack_adder(folder: Path) -> tuple[Path, Path]:
     return folder / "model.pkl", _pack(folder, "samples.json")
 
 
-def _pack(folder: Path, samples: str) -> Path:
+def _pack(folder: Path, samples: str, *, locked: bool = False) -> Path:
     command = [str(Path(sys.executable).with_name("envelope")), "pack", "model.pkl", "--input", samples]
-    command += ["--method", "predict", "--no-lock", "--no-proof", "-o", "sealed"]
+    command += ["--method", "predict", *([] if locked else ["--no-lock"]), "--no-proof", "-o", "sealed"]
     places = {"ENVELOPE_CACHE_DIR": str(folder / "cache"), "ENVELOPE_STATE_DIR": str(folder / "state")}
     done = subprocess.run(
         command, cwd=folder, env={**os.environ, **places}, capture_output=True, text=True, check=False
