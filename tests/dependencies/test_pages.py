@@ -9,7 +9,8 @@ import pytest
 
 from model_envelope.dependencies import pages
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.dependencies.pages import File, State, addresses, fetch
+from model_envelope.dependencies.pages import File, addresses, fetch
+from model_envelope.foundation.troubles import State
 
 SHA, MD5 = "a" * 64, "b" * 32
 JSON = "application/vnd.pypi.simple.v1+json"

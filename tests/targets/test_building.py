@@ -8,59 +8,7 @@ from model_envelope.dependencies.conda.channels import Channels
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.targets.engine import buildkit_client, docker_programs, split_name
-from model_envelope.targets.reasons import build_failed
 from model_envelope.workflows.build_network import apt_conf, mamba_authentication, network
-
-
-@pytest.mark.parametrize(
-    ("said", "code", "part"),
-    [
-        (
-            "#7 0.3 the base image has Python 3.13, and the envelope needs 3.11\n#7 ERROR: process",
-            "build.base-python",
-            "has Python 3.13, and the envelope needs 3.11",
-        ),
-        (
-            "ERROR: failed to solve: x: failed to resolve source metadata for docker.io/library/x: denied",
-            "build.base-image",
-            "docker.io/library/x",
-        ),
-        ("pull access denied for x, repository does not exist", "build.base-image", "pull access denied for x"),
-        ("write /a: no space left on device", "build.disk-full", "no space left"),
-        (
-            "#9 1.5 ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE FILE.\n#9 1.5     six==1.17.0 from https://x\n",
-            "build.hashes",
-            "`six==1.17.0`",
-        ),
-        (
-            "#9 2.1 ERROR: No matching distribution found for nothing==1.0",
-            "build.package",
-            "the index has no `nothing==1.0`",
-        ),
-        (
-            "#5 2.0 the base image has no apt-get to install libgomp1 libgl1\n#5 ERROR: executor failed running",
-            "build.system-libraries",
-            "no apt-get to install libgomp1 libgl1",
-        ),
-        (
-            'RUN echo "the base image has no apt-get to install $*"\n#5 4.9 E: Unable to locate package libodd7',
-            "build.system-libraries",
-            "Unable to locate package libodd7",
-        ),
-        (
-            "#5 9.1 W: Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Could not connect",
-            "build.apt-unreachable",
-            "http://deb.debian.org/debian/dists/bookworm/InRelease",
-        ),
-        ("something else entirely", "build.failed", "the image cannot be built"),
-    ],
-)
-def test_what_a_builder_said_is_translated(said, code, part):
-    error = build_failed("many lines\n" * 100 + said)
-    assert error.code == code
-    assert part in error.message
-    assert error.detail.splitlines()[-1] == said.strip().splitlines()[-1]
-    assert len(error.detail.splitlines()) <= 25
 
 
 def test_the_builds_pip_conf_leaves_out_what_only_this_machine_has():

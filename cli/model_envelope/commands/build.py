@@ -1,11 +1,14 @@
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from model_envelope.commands.building import summary
 from model_envelope.commands.options import Arrow, BaseImage, EnvelopeArgument, Json, MicromambaImage, TargetName
 from model_envelope.commands.output import Line, command
 from model_envelope.workflows import build as workflow
+from model_envelope.workflows.build_report import BuildResult
 
 
 def build(
@@ -20,6 +23,13 @@ def build(
     arrow: Arrow = False,
     base_image: BaseImage = None,
     micromamba_image: MicromambaImage = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build and prove although nothing has changed since the last time.")
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write the result as JSON there too.", show_default=False),
+    ] = None,
     check_reproducible: Annotated[
         bool,
         typer.Option("--check-reproducible", help="Build twice, without any cache; end with 3 where a layer differs."),
@@ -29,7 +39,8 @@ def build(
     """Build an image, and prove that it answers the same.
 
     The container is started hardened and asked the sealed samples of all methods. Only when it answers as sealed does
-    the image get its name, which is printed; else the command ends with 3.
+    the image get its name, which is printed; else the command ends with 3. What it holds, why, and how long each step
+    took is told beside it. Where nothing has changed since it was built and proven, nothing is done.
     """
     with command("build", json=json) as out:
         result = workflow.build(
@@ -39,11 +50,15 @@ def build(
             image=image,
             base_image=base_image,
             micromamba_image=micromamba_image,
+            rebuild=rebuild,
+            report_file=report,
             check_reproducible=check_reproducible,
             report=out.report,
         )
+        if not json:
+            out.draw(summary(result))
         out.finish(result, text=_text)
 
 
-def _text(result: workflow.BuildResult) -> Iterator[Line]:
+def _text(result: BuildResult) -> Iterator[Line]:
     yield result.image

@@ -40,7 +40,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import typer
 
@@ -97,6 +97,11 @@ class Output:
         """Write a line of warning to stderr; the command goes on."""
         self.steps.say(f"{paint('warning', 'yellow', sys.stderr)}: {text}")
 
+    def draw(self, lines: Iterable[Line]) -> None:
+        """Write lines for people to stderr, and what rich draws."""
+        self.steps.close()
+        _write_lines(lines, sys.stderr)
+
     def finish(
         self,
         result: R,
@@ -114,7 +119,7 @@ class Output:
             answer = {"result": plain(result) if document is None else dict(document)}
             _write_document(self.verb, answer | ({} if no is None else {"error": no.to_document()}), ok=no is None)
         else:
-            _write_lines(text(result))
+            _write_lines(text(result), sys.stdout)
         if no is not None:
             _write_error(no)
             raise typer.Exit(int(no.exit_code))
@@ -178,27 +183,27 @@ def _write_document(verb: str | None, content: Mapping[str, Any], *, ok: bool) -
     sys.stdout.flush()
 
 
-def _write_lines(lines: Iterable[Line]) -> None:
+def _write_lines(lines: Iterable[Line], stream: TextIO) -> None:
     console: Any = None
     for line in lines:
         if isinstance(line, str):
-            sys.stdout.write(line + "\n")
+            stream.write(line + "\n")
             continue
         if console is None:
             from rich.console import Console
 
-            terminal = sys.stdout.isatty()
+            terminal = stream.isatty()
             console = Console(
-                file=sys.stdout,
+                file=stream,
                 force_terminal=terminal,
-                color_system="auto" if coloured(sys.stdout) else None,
+                color_system="auto" if coloured(stream) else None,
                 width=None if terminal else UNWRAPPED,
                 highlight=False,
                 markup=False,
                 emoji=False,
             )
         console.print(line)
-    sys.stdout.flush()
+    stream.flush()
 
 
 def _write_error(error: EnvelopeError) -> None:

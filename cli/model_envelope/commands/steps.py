@@ -1,14 +1,35 @@
-"""Draws progress on stderr: one line a step, with a spinner before it while it runs on a terminal."""
+"""Draws progress on stderr: one line a step; on a terminal a spinner says what goes on, elsewhere a line each part."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 from model_envelope.commands.colours import coloured, paint
-from model_envelope.foundation.progress import Done, Event, Started
+from model_envelope.foundation.progress import Doing, Done, Event, Part, Started
+
+PATIENCE = 2.0
+"""Seconds after which the spinner says how long what goes on takes already."""
+
+
+@dataclass
+class _Running:
+    """A step that runs: since when, and what it does now, since when."""
+
+    text: str
+    since: float
+    now: str
+    now_since: float
+
+    def __rich__(self) -> Any:
+        """Give what stands beside the spinner, at this moment."""
+        from rich.text import Text
+
+        passed = time.monotonic() - self.now_since
+        return Text(f"{self.now}, {_whole(passed)}" if passed >= PATIENCE else self.now)
 
 
 class Steps:
@@ -17,7 +38,7 @@ class Steps:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._animated = stream.isatty() and os.environ.get("TERM") != "dumb"
-        self._running: dict[str, tuple[str, float]] = {}
+        self._running: dict[str, _Running] = {}
         self._status: Any = None
         self._lock = threading.RLock()
 
@@ -25,10 +46,16 @@ class Steps:
         """Draw one event."""
         with self._lock:
             if isinstance(event, Started):
-                self._running[event.step] = (event.text, time.monotonic())
+                now = time.monotonic()
+                self._running[event.step] = _Running(event.text, now, event.text, now)
+            elif isinstance(event, Doing):
+                self._do(event)
+            elif isinstance(event, Part):
+                if not self._animated:
+                    self._write(f"  {event.text}  {_duration(event.seconds)}")
             elif isinstance(event, Done):
-                _, since = self._running.pop(event.step, ("", None))
-                self._line("✓", "green", event.text, since)
+                running = self._running.pop(event.step, None)
+                self._line("✓", "green", event.text, running.since if running else None)
             else:
                 self._line("note:", "yellow", event.text, None)
             self._spin()
@@ -41,10 +68,15 @@ class Steps:
     def close(self, *, failed: bool = False) -> None:
         """End the drawing. What still runs has failed, or was never said to be done."""
         with self._lock:
-            for text, since in reversed(self._running.values()) if failed else ():
-                self._line("✗", "red", text, since)
+            for running in reversed(self._running.values()) if failed else ():
+                self._line("✗", "red", running.text, running.since)
             self._running.clear()
             self._spin()
+
+    def _do(self, event: Doing) -> None:
+        running = self._running.get(event.step)
+        if running is not None and running.now != event.text:
+            running.now, running.now_since = event.text, time.monotonic()
 
     def _line(self, mark: str, style: str, text: str, since: float | None) -> None:
         try:
@@ -71,9 +103,8 @@ class Steps:
             return
         from rich.console import Console
         from rich.status import Status
-        from rich.text import Text
 
-        text = Text(next(reversed(self._running.values()))[0])
+        text: Any = next(reversed(self._running.values()))
         if self._status is None:
             colours = "auto" if coloured(self._stream) else None
             console = Console(file=self._stream, color_system=colours, highlight=False)  # type: ignore[arg-type]
@@ -81,6 +112,10 @@ class Steps:
             self._status.start()
         else:
             self._status.update(text)
+
+
+def _whole(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 60 else _duration(seconds)
 
 
 def _duration(seconds: float) -> str:

@@ -18,10 +18,11 @@ from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sd
 from packaging.version import InvalidVersion, Version
 
 from model_envelope.dependencies.index import IndexSettings
-from model_envelope.dependencies.pages import File, Page, State, addresses, fetch
+from model_envelope.dependencies.pages import File, Page, addresses, fetch
 from model_envelope.foundation.directories import cache_dir
 from model_envelope.foundation.files import json_bytes, write_atomic
 from model_envelope.foundation.lockfile import Lock, Pin
+from model_envelope.foundation.troubles import State
 
 Files = dict[str, str]
 """Names of files by hash, as a lock writes it."""

@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum
 from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
@@ -28,6 +27,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.foundation.files import human_size
+from model_envelope.foundation.troubles import TROUBLES, State, Trouble
 
 TIMEOUT = 15.0
 """Seconds that an index has to answer where pip's configuration says nothing else."""
@@ -38,18 +38,6 @@ _ACCEPTED = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1
 # A link with all its attributes, and one of these: those that are not asked for may hold anything.
 _LINK = re.compile(r"""<a\s(?:[^>"']|"[^"]*"|'[^']*')*>""", re.IGNORECASE)
 _GIVEN = re.compile(r"""([\w:-]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
-
-
-class State(Enum):
-    """How an index answered."""
-
-    LISTED = "listed"
-    MISSING = "missing"
-    FORBIDDEN = "forbidden"
-    PROXY = "proxy"
-    BROKEN = "broken"
-    SLOW = "slow"
-    DOWN = "down"
 
 
 @dataclass(frozen=True)
@@ -196,3 +184,10 @@ def _context(certificates: str | None, *, trusted: bool) -> ssl.SSLContext:
     if trusted:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
+
+
+def trouble_on_pages(pages: Iterable[Page]) -> tuple[Trouble, Page] | None:
+    """Give what was met when an index was asked for its pages, the gravest first, and on which of them."""
+    asked = list(pages)
+    found = ((each, page) for each in TROUBLES for page in asked if page.state is each.state)
+    return next(found, None)

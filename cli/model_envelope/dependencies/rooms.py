@@ -19,14 +19,14 @@ from model_envelope.dependencies.kept_rooms import (
     no_space,
     without_python,
 )
-from model_envelope.dependencies.pages import addresses, fetch
+from model_envelope.dependencies.pages import addresses, fetch, trouble_on_pages
 from model_envelope.dependencies.programs import find_uv, has_module
-from model_envelope.dependencies.troubles import Trouble, trouble_in, trouble_on_pages
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import ToolFailed, ToolMissing
 from model_envelope.foundation.interpreter import Interpreter, describe
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Report, silent
+from model_envelope.foundation.troubles import Trouble, trouble_in
 
 __all__ = ["Room", "clean_room", "install_locked", "installed_in", "pip_recipe"]
 

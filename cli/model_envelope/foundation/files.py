@@ -91,7 +91,7 @@ def _is_still_there(file: int, path: Path) -> bool:
 def human_size(size: float) -> str:
     """Write a number of bytes as people read it: ``1.4 MB``, in powers of 1,000."""
     for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
+        if round(size, 1) < 1000 or unit == "GB":
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     raise AssertionError

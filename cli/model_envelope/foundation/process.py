@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from model_envelope.foundation.errors import ToolFailed, ToolMissing
 
@@ -63,16 +63,18 @@ def run(
     stdin: bytes | None = None,
     timeout: float | None = None,
     on_line: Callable[[str], None] | None = None,
+    on_error_line: Callable[[str], None] | None = None,
 ) -> Finished:
     """Run a program to its end and give what it said.
 
-    ``on_line`` is called with each line of standard output while the program runs. The program runs in a session of its
+    ``on_line`` is called with each line of standard output while the program runs, ``on_error_line`` with each of
+    standard error, each from a thread of its own. The program runs in a session of its
     own: on an interrupt, after ``timeout`` seconds, and when it has ended itself the whole group is ended, so that no
     grandchild stays behind.
 
     Raises :class:`ToolMissing` where the program does not exist.
     """
-    with Running(command, cwd=cwd, env=env, stdin=stdin, on_line=on_line) as running:
+    with Running(command, cwd=cwd, env=env, stdin=stdin, on_line=on_line, on_error_line=on_error_line) as running:
         return running.finish(timeout)
 
 
@@ -90,16 +92,22 @@ class Running:
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
         on_line: Callable[[str], None] | None = None,
+        on_error_line: Callable[[str], None] | None = None,
     ) -> None:
         self.command = tuple(str(word) for word in command)
         self._stdin = stdin
-        self._on_line = on_line
         self._out: list[str] = []
         self._err: list[str] = []
         self._process = start(
             self.command, cwd=cwd, env=env, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL
         )
-        self._readers = [threading.Thread(target=target, daemon=True) for target in (self._read_out, self._read_err)]
+        self._readers = [
+            threading.Thread(target=_read, args=arguments, daemon=True)
+            for arguments in (
+                (self._process.stdout, self._out, on_line),
+                (self._process.stderr, self._err, on_error_line),
+            )
+        ]
         for reader in self._readers:
             reader.start()
 
@@ -128,19 +136,15 @@ class Running:
             reader.join(GRACE)
         return Finished(self.command, process.returncode, "".join(self._out), "".join(self._err), timed_out)
 
-    def _read_out(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as stream:
-            for raw in stream:
-                line = raw.decode("utf-8", "replace")
-                self._out.append(line)
-                if self._on_line:
-                    self._on_line(line.rstrip("\n"))
 
-    def _read_err(self) -> None:
-        assert self._process.stderr is not None
-        with self._process.stderr as stream:
-            self._err.append(stream.read().decode("utf-8", "replace"))
+def _read(stream: IO[bytes] | None, said: list[str], on_line: Callable[[str], None] | None) -> None:
+    assert stream is not None
+    with stream:
+        for raw in stream:
+            line = raw.decode("utf-8", "replace")
+            said.append(line)
+            if on_line:
+                on_line(line.rstrip("\n"))
 
 
 def start(

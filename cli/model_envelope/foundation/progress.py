@@ -15,6 +15,23 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Doing:
+    """What a step that began does now; its time goes on."""
+
+    step: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a step ended, after ``seconds``. Who sees the spinner needs it not."""
+
+    step: str
+    text: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Done:
     """A step ended well; ``text`` says what came of it and takes the place of the first line."""
 
@@ -29,7 +46,7 @@ class Note:
     text: str
 
 
-Event = Started | Done | Note
+Event = Started | Doing | Part | Done | Note
 Report = Callable[[Event], None]
 
 

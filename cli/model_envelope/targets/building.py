@@ -16,18 +16,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from model_envelope.foundation import process
+from model_envelope.foundation.errors import ToolFailed
 from model_envelope.foundation.files import scratch_folder
-from model_envelope.foundation.progress import Note, Report, silent
+from model_envelope.foundation.progress import Doing, Note
+from model_envelope.targets.build_log import STEP, BuildLog
 from model_envelope.targets.context import CARRIED_WHEELS, Context, Install
 from model_envelope.targets.engine import Engine, buildkit_client
 from model_envelope.targets.network import Network, proxies
-from model_envelope.targets.reasons import build_failed
+from model_envelope.targets.reasons import build_failed, reason_of
 
 TIMEOUT = 3600.0
 CLASSIC_LOSES = (
     "there is no BuildKit here (`docker buildx`, or a docker client older than 23), so the classic builder is used: it "
     "keeps no package cache between builds, and only packages with ready wheels can be installed"
 )
+_MORE = "a builder with BuildKit can also build packages that have no ready wheel"
 
 
 class Builder(Protocol):
@@ -49,7 +52,7 @@ class Builder(Protocol):
         image: str,
         network: Network,
         python: str,
-        report: Report = silent,
+        log: BuildLog,
         *,
         fresh: bool = False,
     ) -> None:
@@ -76,7 +79,7 @@ class BuildKit:
         image: str,
         network: Network,
         python: str,  # noqa: ARG002  the classic builder needs it
-        report: Report = silent,  # noqa: ARG002  as above
+        log: BuildLog,
         *,
         fresh: bool = False,
     ) -> None:
@@ -96,10 +99,14 @@ class BuildKit:
                 if path and path.is_file():
                     command += ["--secret", f"id={name},src={path}"]
             finished = process.run(
-                [*command, str(context.path)], env=process.environment(dict(self.variables)), timeout=TIMEOUT
+                [*command, str(context.path)],
+                env=process.environment(dict(self.variables)),
+                timeout=TIMEOUT,
+                on_line=log.line,
+                on_error_line=log.line,
             )
         if not finished.ok:
-            raise build_failed(finished.stderr + finished.stdout, timed_out=finished.timed_out)
+            raise _failed(log, context, timed_out=finished.timed_out)
 
 
 @dataclass(frozen=True)
@@ -116,19 +123,19 @@ class Classic:
         image: str,
         network: Network,  # noqa: ARG002  pip reads its own configuration here, outside the build
         python: str,
-        report: Report = silent,
+        log: BuildLog,
         *,
         fresh: bool = False,
     ) -> None:
         """Fetch the locked files here, then build; only packages of the system need a network then."""
-        report(Note(CLASSIC_LOSES))
+        log.report(Note(CLASSIC_LOSES))
+        log.report(Doing(STEP, "Building: fetching packages"))
         own = context.path / CARRIED_WHEELS
-        fetch_wheels(context.path / "requirements.lock", context.path / "wheelhouse", python, own)
-        said: list[str] = []
+        fetch_wheels(context.path / "requirements.lock", context.path / "wheelhouse", python, own, log)
         for event in self._events(context.path, image, fresh=fresh):
-            said += [str(event[key]) for key in ("stream", "error") if event.get(key)]
+            log.event(event)
             if "error" in event:
-                raise build_failed("".join(said))
+                raise _failed(log, context)
 
     def _events(self, path: Path, image: str, *, fresh: bool) -> Iterator[Mapping[str, Any]]:
         import docker
@@ -138,7 +145,12 @@ class Classic:
                 path=str(path), tag=image, rm=True, forcerm=True, decode=True, nocache=fresh, buildargs=proxies()
             )
         except docker.errors.APIError as error:
-            raise build_failed(str(error.explanation or error)) from None
+            yield {"error": str(error.explanation or error)}
+
+
+def _failed(log: BuildLog, context: Context, *, timed_out: bool = False) -> ToolFailed:
+    dockerfile = (context.path / "Dockerfile").read_text("utf-8")
+    return build_failed(log, timed_out=timed_out, dockerfile=dockerfile, lock=context.lock)
 
 
 def choose_builder(engine: Engine) -> Builder:
@@ -150,7 +162,7 @@ def choose_builder(engine: Engine) -> Builder:
     return BuildKit(client.program, client.words, {**client.variables, **host})
 
 
-def fetch_wheels(lock: Path, into: Path, python: str, own: Path) -> None:
+def fetch_wheels(lock: Path, into: Path, python: str, own: Path, log: BuildLog) -> None:
     """Download what a lock names, for a Linux image of a Python (``3.11``) on this machine's architecture.
 
     ``own`` is the folder of wheels that travel in the envelope, where there is one.
@@ -172,11 +184,14 @@ def fetch_wheels(lock: Path, into: Path, python: str, own: Path) -> None:
             *(word for tag in tags for word in ("--platform", tag)),
         ],
         timeout=TIMEOUT,
+        on_line=log.fetching,
+        on_error_line=log.fetching,
     )
     if not finished.ok:
+        why, code, hint, _ = reason_of(finished.stderr + finished.stdout)
         raise process.failed(
             finished,
-            "the packages for the image cannot be fetched",
-            code="build.fetch",
-            hint="a builder with BuildKit can also build packages that have no ready wheel",
+            f"the packages for the image cannot be fetched{why and ': '}{why}",
+            code=code if why else "build.fetch",
+            hint=f"{hint}; {_MORE}" if code == "build.package" else hint if why else _MORE,
         )

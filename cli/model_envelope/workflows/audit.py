@@ -16,13 +16,14 @@ from model_envelope.dependencies.advisories import Advisories, Vulnerability, re
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.kept_rooms import installed_in, is_kept, kept_room
-from model_envelope.dependencies.pages import Page, State, addresses, fetch
+from model_envelope.dependencies.pages import Page, addresses, fetch
 from model_envelope.dependencies.pip_audit import NAME, ask_pip_audit
 from model_envelope.dependencies.rooms import pip_recipe
 from model_envelope.foundation.errors import Answered, InvalidInput, ToolFailed, ToolMissing
 from model_envelope.foundation.interpreter import find_series
 from model_envelope.foundation.lockfile import Lock, unhashed_lines
 from model_envelope.foundation.progress import Done, Report, Started, silent
+from model_envelope.foundation.troubles import State
 from model_envelope.runtime.errors import EnvelopeError, Problem
 from model_envelope.runtime.reading import EnvelopeFiles, read_envelope
 from model_envelope.workflows.provenance import read_provenance

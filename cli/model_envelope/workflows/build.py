@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,19 +13,22 @@ from pathlib import Path
 from model_envelope.dependencies.conda.channels import Channels, read_channels
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.programs import find_uv
-from model_envelope.foundation.errors import ToolFailed, ToolMissing
+from model_envelope.foundation.errors import ToolMissing
 from model_envelope.foundation.files import human_size, scratch_folder
 from model_envelope.foundation.libraries import read_libraries
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.foundation.secrets import scrub
 from model_envelope.runtime.reading import EnvelopeFiles
-from model_envelope.runtime.replay import MethodReplay
+from model_envelope.targets.build_log import BuildLog, Step, by_name
 from model_envelope.targets.building import Builder, choose_builder
-from model_envelope.targets.context import Context, Install, carry_uv, render_context
+from model_envelope.targets.context import Context, Install, carry_uv, conda_packages, render_context
 from model_envelope.targets.engine import Engine, split_name
+from model_envelope.targets.layers import digests_of, read_installed, read_layers
 from model_envelope.targets.target import Target
 from model_envelope.workflows.build_network import apt_conf, mamba_authentication, network
+from model_envelope.workflows.build_records import Ingredients, kept_log
+from model_envelope.workflows.build_report import BuildResult, as_before, with_reasons, write_report
 from model_envelope.workflows.fitting import fitting
 from model_envelope.workflows.image_proof import prove
 from model_envelope.workflows.render import (
@@ -40,21 +44,6 @@ from model_envelope.workflows.reproducing import reproduce
 from model_envelope.workflows.system import unknown_libraries
 
 
-@dataclass(frozen=True)
-class BuildResult:
-    """The image that was named, its id and size in bytes, what built it, and how it answered."""
-
-    image: str
-    id: str
-    size: int
-    digest: str
-    target: str
-    base_image: str
-    builder: str
-    replays: tuple[MethodReplay, ...]
-    seconds: float
-
-
 def build(
     envelope: Path,
     *,
@@ -64,6 +53,8 @@ def build(
     base_image: str | None = None,
     micromamba_image: str | None = None,
     check_reproducible: bool = False,
+    rebuild: bool = False,
+    report_file: Path | None = None,
     report: Report = silent,
 ) -> BuildResult:
     """Render, build, start the container hardened, replay the samples of all methods over HTTP, and name the image.
@@ -71,6 +62,8 @@ def build(
     ``image`` is its name (default: ``<name>:<short digest>``), ``arrow`` as in :func:`render`. Until the answers agree
     it has a temporary one; whatever goes wrong, no container and no name stays behind. A container needs no trust: the
     model runs confined. With ``check_reproducible`` it is built twice without a cache, and has to have the same layers.
+    Where all is as it was in an earlier build that was proven, and its image has that name still, nothing is done,
+    unless ``rebuild`` says so. ``report_file`` is where the result is written as JSON too.
 
     Raises ``Answered`` where the envelope is not what was sealed or the image answers otherwise, ``ToolMissing`` where
     no engine answers (the rendered folder is then kept), ``ToolFailed`` where the build fails.
@@ -81,29 +74,60 @@ def build(
     name = image or default_image_name(files)
     split_name(name)
     with _engine_or_folder(files, chosen, base, micromamba, name) as engine:
+        ingredients = Ingredients.of(
+            files, chosen, name, base, micromamba_image=micromamba, platform=str(engine.platform)
+        )
+        if not (rebuild or check_reproducible) and (known := ingredients.built_before(engine)):
+            report(Done("build", f"Nothing has changed since {name} was built and proven"))
+            return write_report(as_before(known, time.monotonic() - began), report_file)
         builder = choose_builder(engine)
         _refuse_conda_without_network(files, builder)
         recipe = _Recipe(files, chosen, base, micromamba, builder, engine)
         temporary = f"envelope-build/{chosen.kind}:{uuid.uuid4().hex}"
-        try:
-            for text in unknown_libraries(read_libraries(files.path)):
-                report(Note(text))
-            report(Started("build", f"Building on {base} with {builder.name}"))
-            built = time.monotonic()
-            with fitting(files, engine.platform, report, "the engine"):
-                recipe.make(temporary, report, fresh=check_reproducible)
-            size = engine.size(temporary)
-            report(Done("build", f"Built {human_size(size)} in {time.monotonic() - built:.1f} s ({builder.name})"))
-            if check_reproducible:
-                reproduce(engine, temporary, lambda again: recipe.make(again, fresh=True), report)
-            replays = prove(engine, temporary, files, report)
-            identity = engine.tag(temporary, name)
-        finally:
-            engine.forget(temporary)
-    report(Done("tag", f"Named {name}"))
-    return BuildResult(
-        name, identity, size, files.digest, chosen.kind, base, builder.name, replays, time.monotonic() - began
-    )
+        with kept_log(files.description.name, _redact(files), report) as kept:
+            log = BuildLog(kept.keep, report)
+            try:
+                for text in unknown_libraries(read_libraries(files.path)):
+                    report(Note(text))
+                report(Started("build", f"Building on {base} with {builder.name}"))
+                built = time.monotonic()
+                with fitting(files, engine.platform, report, "the engine"):
+                    context = recipe.make(temporary, log, fresh=check_reproducible)
+                size, took = engine.size(temporary), time.monotonic() - built
+                report(Done("build", f"Built {human_size(size)} in {took:.1f} s ({builder.name})"))
+                if check_reproducible:
+                    reproduce(
+                        engine, temporary, lambda again: recipe.make(again, BuildLog(kept.keep), fresh=True), report
+                    )
+                asked = time.monotonic()
+                replays = prove(engine, temporary, files, report)
+                steps = (*by_name(log.finish()), Step("proof", cached=False, seconds=time.monotonic() - asked))
+                layers = read_layers(engine, temporary, base, digests_of(engine, name))
+                packages = with_reasons(read_installed(engine, temporary), files, chosen)
+                identity = engine.tag(temporary, name)
+            finally:
+                engine.forget(temporary)
+        report(Done("tag", f"Named {name}"))
+        result = BuildResult(
+            image=name,
+            id=identity,
+            size=size,
+            name=files.description.name,
+            digest=files.digest,
+            lock=hashlib.sha256((conda_packages(files) or b"") + context.lock).hexdigest(),
+            target=chosen.kind,
+            base_image=base,
+            builder=builder.name,
+            layers=layers,
+            packages=packages,
+            steps=steps,
+            replays=replays,
+            seconds=time.monotonic() - began,
+            log=kept.path,
+        )
+        kept.add(result)
+        ingredients.remember(engine, result)
+    return write_report(result, report_file)
 
 
 @dataclass(frozen=True)
@@ -117,8 +141,11 @@ class _Recipe:
     builder: Builder
     engine: Engine
 
-    def make(self, image: str, report: Report = silent, *, fresh: bool = False) -> None:
-        """Render into a folder of its own, and build; ``fresh`` takes no step from an earlier build."""
+    def make(self, image: str, log: BuildLog, *, fresh: bool = False) -> Context:
+        """Render into a folder of its own, and build; ``fresh`` takes no step from an earlier build.
+
+        What was built from is given back; its folder is gone.
+        """
         with scratch_folder(prefix="envelope-build-") as scratch:
             context = render_context(
                 self.files,
@@ -131,25 +158,29 @@ class _Recipe:
             uv = find_uv()
             if uv is not None and self.engine.platform == Platform.here():
                 carry_uv(context, uv.resolve())
-            _build(self.builder, context, image, self.files.description.python, report, fresh=fresh)
+            _build(self.builder, context, image, self.files.description.python, log, fresh=fresh)
+            return context
 
 
-def _build(builder: Builder, context: Context, image: str, python: str, report: Report, *, fresh: bool) -> None:
-    """Build with pip's own settings of this machine; what a builder said is shown without their credentials."""
+def _build(builder: Builder, context: Context, image: str, python: str, log: BuildLog, *, fresh: bool) -> None:
+    """Build with pip's own settings of this machine."""
     settings = IndexSettings.from_environment()
     channels = read_channels() if (context.path / "conda-lock.yml").is_file() else Channels()
-    try:
-        builder.build(
-            context,
-            image,
-            replace(network(settings), apt_conf=apt_conf(), mamba_auth=mamba_authentication(channels)),
-            python,
-            report,
-            fresh=fresh,
-        )
-    except ToolFailed as error:
-        message, detail = (scrub(settings.redact(text), channels.secrets()) for text in (error.message, error.detail))
-        raise ToolFailed(message, code=error.code, hint=error.hint, detail=detail) from None
+    builder.build(
+        context,
+        image,
+        replace(network(settings), apt_conf=apt_conf(), mamba_auth=mamba_authentication(channels)),
+        python,
+        log,
+        fresh=fresh,
+    )
+
+
+def _redact(files: EnvelopeFiles) -> Callable[[str], str]:
+    """Give what takes the credentials of this machine's settings out of a text."""
+    settings = IndexSettings.from_environment()
+    channels = read_channels() if files.conda_lock.is_file() else Channels()
+    return lambda text: scrub(settings.redact(text), channels.secrets())
 
 
 def _refuse_conda_without_network(files: EnvelopeFiles, builder: Builder) -> None:

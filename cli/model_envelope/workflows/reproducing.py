@@ -20,7 +20,7 @@ NAMED = 20
 _Entry = tuple[object, ...]
 
 
-def reproduce(engine: Engine, image: str, again: Callable[[str], None], report: Report = silent) -> tuple[str, ...]:
+def reproduce(engine: Engine, image: str, again: Callable[[str], object], report: Report = silent) -> tuple[str, ...]:
     """Build once more with ``again``, which gets the name to give, and compare; give the digests of the layers.
 
     At least a second lies between the two, so that a time of day in a layer shows.

@@ -17,14 +17,14 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from model_envelope.dependencies.file_names import distribution_of
-from model_envelope.dependencies.pages import File, Page, addresses, fetch
+from model_envelope.dependencies.pages import File, Page, addresses, fetch, trouble_on_pages
 from model_envelope.dependencies.resolvers.base import LockRequest
-from model_envelope.dependencies.troubles import Trouble, trouble_in, trouble_on_pages
 from model_envelope.dependencies.wheels import platforms_in, unfit_tags
 from model_envelope.foundation.errors import ToolFailed, Unsolvable
 from model_envelope.foundation.interpreter import describe
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.process import Finished
+from model_envelope.foundation.troubles import Trouble, trouble_in
 from model_envelope.runtime.errors import EnvelopeError, Problem
 
 _MOST_ASKED = 12

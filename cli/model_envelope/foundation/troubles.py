@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 
-from model_envelope.dependencies.pages import Page, State
+
+class State(Enum):
+    """How an index answered."""
+
+    LISTED = "listed"
+    MISSING = "missing"
+    FORBIDDEN = "forbidden"
+    PROXY = "proxy"
+    BROKEN = "broken"
+    SLOW = "slow"
+    DOWN = "down"
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ TROUBLES = (
         "HTTPS_PROXY",
     ),
     Trouble(
-        r"40[13] client error|\(40[13] [a-z]|\b401 unauthorized|\b403 forbidden|user for \S+:",
+        r"40[13] client error|401 error, credentials|\(40[13] [a-z]|\b401 unauthorized|\b403 forbidden|user for \S+:",
         State.FORBIDDEN,
         "index-forbidden",
         "the package index wants other credentials",
@@ -59,6 +69,13 @@ TROUBLES = (
         "index-broken-off",
         "the package index ended its answer half way, or has a damaged file",
         "try again: what was fetched whole is cached; where it happens again, ask whoever runs the index or the proxy",
+    ),
+    Trouble(
+        r"certificate[_ ]verify[_ ]failed|invalid peer certificate|self[- ]signed certificate",
+        None,
+        "index-certificate",
+        "the certificate of the package index is signed by nobody who is trusted",
+        "name a file with the certificate of your authority: `pip config set global.cert FILE`, or SSL_CERT_FILE",
     ),
     Trouble(
         r"timed out",
@@ -90,10 +107,3 @@ def trouble_in(said: str) -> Trouble | None:
     """Give what a resolver or an installer met on its way, by its own words; None where they tell of none."""
     words = " ".join(said.split())
     return next((each for each in TROUBLES if re.search(each.pattern, words, re.IGNORECASE)), None)
-
-
-def trouble_on_pages(pages: Iterable[Page]) -> tuple[Trouble, Page] | None:
-    """Give what was met when an index was asked for its pages, the gravest first, and on which of them."""
-    asked = list(pages)
-    found = ((each, page) for each in TROUBLES for page in asked if page.state is each.state)
-    return next(found, None)
