@@ -25,7 +25,8 @@ class Steps:
         """Draw one event."""
         with self._lock:
             if isinstance(event, Started):
-                self._running[event.step] = (event.text, time.monotonic())
+                began = self._running.get(event.step, ("", time.monotonic()))[1]
+                self._running[event.step] = (event.text, began)
             elif isinstance(event, Done):
                 _, since = self._running.pop(event.step, ("", None))
                 self._line("✓", "green", event.text, since)

@@ -23,6 +23,8 @@ from model_envelope.runtime.replay import MethodReplay
 from model_envelope.targets.building import Builder, choose_builder
 from model_envelope.targets.context import Context, Install, carry_uv, render_context
 from model_envelope.targets.engine import Engine, split_name
+from model_envelope.targets.pushing import Pushed, knock, push_image
+from model_envelope.targets.registry import pinned
 from model_envelope.targets.target import Target
 from model_envelope.workflows.build_network import apt_conf, mamba_authentication, network
 from model_envelope.workflows.fitting import fitting
@@ -42,7 +44,10 @@ from model_envelope.workflows.system import unknown_libraries
 
 @dataclass(frozen=True)
 class BuildResult:
-    """The image that was named, its id and size in bytes, what built it, and how it answered."""
+    """The image that was named, its id and size in bytes, what built it, how it answered, and where it was pushed.
+
+    ``base_digest`` is None where no digest of the base image is known.
+    """
 
     image: str
     id: str
@@ -50,8 +55,10 @@ class BuildResult:
     digest: str
     target: str
     base_image: str
+    base_digest: str | None
     builder: str
     replays: tuple[MethodReplay, ...]
+    pushed: Pushed | None
     seconds: float
 
 
@@ -64,6 +71,8 @@ def build(
     base_image: str | None = None,
     micromamba_image: str | None = None,
     check_reproducible: bool = False,
+    pull: bool = False,
+    push: bool = False,
     report: Report = silent,
 ) -> BuildResult:
     """Render, build, start the container hardened, replay the samples of all methods over HTTP, and name the image.
@@ -71,6 +80,10 @@ def build(
     ``image`` is its name (default: ``<name>:<short digest>``), ``arrow`` as in :func:`render`. Until the answers agree
     it has a temporary one; whatever goes wrong, no container and no name stays behind. A container needs no trust: the
     model runs confined. With ``check_reproducible`` it is built twice without a cache, and has to have the same layers.
+
+    Base images are pinned by digest where they have one; ``pull`` takes what their registries have now rather than what
+    the engine has. ``push`` pushes the image under its name once it is proven; its registry is asked first whether it
+    answers.
 
     Raises ``Answered`` where the envelope is not what was sealed or the image answers otherwise, ``ToolMissing`` where
     no engine answers (the rendered folder is then kept), ``ToolFailed`` where the build fails.
@@ -81,9 +94,14 @@ def build(
     name = image or default_image_name(files)
     split_name(name)
     with _engine_or_folder(files, chosen, base, micromamba, name) as engine:
+        if push:
+            knock(engine, name, report)
+        begun = pinned(engine, base, pull=pull, report=report)
+        if files.conda_lock.is_file():
+            micromamba = pinned(engine, micromamba, pull=pull, report=report).reference
         builder = choose_builder(engine)
         _refuse_conda_without_network(files, builder)
-        recipe = _Recipe(files, chosen, base, micromamba, builder, engine)
+        recipe = _Recipe(files, chosen, begun.reference, micromamba, builder, engine)
         temporary = f"envelope-build/{chosen.kind}:{uuid.uuid4().hex}"
         try:
             for text in unknown_libraries(read_libraries(files.path)):
@@ -98,11 +116,22 @@ def build(
                 reproduce(engine, temporary, lambda again: recipe.make(again, fresh=True), report)
             replays = prove(engine, temporary, files, report)
             identity = engine.tag(temporary, name)
+            report(Done("tag", f"Named {name}"))
         finally:
             engine.forget(temporary)
-    report(Done("tag", f"Named {name}"))
+        pushed = push_image(engine, name, report) if push else None
     return BuildResult(
-        name, identity, size, files.digest, chosen.kind, base, builder.name, replays, time.monotonic() - began
+        image=name,
+        id=identity,
+        size=size,
+        digest=files.digest,
+        target=chosen.kind,
+        base_image=begun.name,
+        base_digest=begun.digest,
+        builder=builder.name,
+        replays=replays,
+        pushed=pushed,
+        seconds=time.monotonic() - began,
     )
 
 
