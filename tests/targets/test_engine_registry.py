@@ -90,7 +90,7 @@ def test_a_new_model_pushes_its_own_layer_alone(tmp_path, engine, hub):
     events = []
     again = build(second, image=f"{hub.address}/{REPOSITORY}:2", push=True, report=events.append)
     new = [layer for layer in again.pushed.layers if not layer.already_there]
-    assert 0 < len(new) < len(again.pushed.layers)
+    assert len(new) == 1
     assert sum(layer.bytes for layer in new) == again.pushed.new_bytes < 100_000
     assert again.pushed.bytes_already_there == first.pushed.new_bytes - sum(
         layer.bytes for layer in first.pushed.layers if layer.id not in {each.id for each in again.pushed.layers}
