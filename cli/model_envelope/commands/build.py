@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from model_envelope.commands.building import summary
-from model_envelope.commands.options import Arrow, BaseImage, EnvelopeArgument, Json, MicromambaImage, TargetName
+from model_envelope.commands.options import Arrow, BaseImage, EnvelopeArgument, Json, MicromambaImage, Pull, TargetName
 from model_envelope.commands.output import Line, command
 from model_envelope.workflows import build as workflow
 from model_envelope.workflows.build_report import BuildResult
@@ -34,13 +34,19 @@ def build(
         bool,
         typer.Option("--check-reproducible", help="Build twice, without any cache; end with 3 where a layer differs."),
     ] = False,
+    pull: Pull = False,
+    push: Annotated[
+        bool,
+        typer.Option("--push", help="Push the proven image under its name, with the credentials of `docker login`."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Build an image, and prove that it answers the same.
 
     The container is started hardened and asked the sealed samples of all methods. Only when it answers as sealed does
     the image get its name, which is printed; else the command ends with 3. What it holds, why, and how long each step
-    took is told beside it. Where nothing has changed since it was built and proven, nothing is done.
+    took is told beside it. Where nothing has changed since it was built and proven, nothing is done. With --push the
+    name in the registry is printed, by the digest that always means this image.
     """
     with command("build", json=json) as out:
         result = workflow.build(
@@ -53,6 +59,8 @@ def build(
             rebuild=rebuild,
             report_file=report,
             check_reproducible=check_reproducible,
+            pull=pull,
+            push=push,
             report=out.report,
         )
         if not json:
@@ -61,4 +69,4 @@ def build(
 
 
 def _text(result: BuildResult) -> Iterator[Line]:
-    yield result.image
+    yield result.pushed.reference if result.pushed else result.image

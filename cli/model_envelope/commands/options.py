@@ -85,6 +85,11 @@ BaseImage = Annotated[
 ]
 
 
+Pull = Annotated[
+    bool,
+    typer.Option("--pull", help="Take the base image that its registry has now, even where the engine has one."),
+]
+
 MicromambaImage = Annotated[
     str | None,
     typer.Option(

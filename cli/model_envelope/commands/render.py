@@ -19,6 +19,10 @@ def render(
     arrow: Arrow = False,
     base_image: BaseImage = None,
     micromamba_image: MicromambaImage = None,
+    pin: Annotated[
+        bool,
+        typer.Option("--pin", help="Pin the base image by its digest, which the engine is asked for."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Write the folder that an image is built from.
@@ -33,6 +37,7 @@ def render(
             into=output,
             base_image=base_image,
             micromamba_image=micromamba_image,
+            pin=pin,
             report=out.report,
         )
         out.finish(result, text=_text)

@@ -47,7 +47,9 @@ class Steps:
         with self._lock:
             if isinstance(event, Started):
                 now = time.monotonic()
-                self._running[event.step] = _Running(event.text, now, event.text, now)
+                # A step that is told anew goes on: it began when it was told first.
+                before = self._running.get(event.step)
+                self._running[event.step] = _Running(event.text, before.since if before else now, event.text, now)
             elif isinstance(event, Doing):
                 self._do(event)
             elif isinstance(event, Part):

@@ -28,6 +28,7 @@ from model_envelope.runtime.origin import CARRIED, Origin, origin_of
 from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.targets.archive import EPOCH, files_in, write_layer
 from model_envelope.targets.merging import merge
+from model_envelope.targets.registry import full_name
 from model_envelope.targets.rendering import generate
 from model_envelope.targets.target import Target
 
@@ -103,6 +104,8 @@ def render_context(
         "digest": envelope.digest,
         "python": _plain(description.python, _PYTHON, "the Python of the envelope"),
         "base_image": _plain(base_image, _IMAGE, "the base image"),
+        "base_name": full_name(base_image),
+        "base_digest": base_image.partition("@")[2],
         "mounts": install is not Install.CLASSIC,
         "wheelhouse": install is not Install.INDEX,
         "system_libraries": [

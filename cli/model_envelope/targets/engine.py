@@ -68,11 +68,18 @@ class Engine:
         """
         import docker
 
-        host = os.environ.get("DOCKER_HOST") or _context_host()
+        named = os.environ.get("DOCKER_HOST")
+        host = named or _context_host()
         client = None
         try:
             _knock(host or "unix:///var/run/docker.sock")
-            client = docker.DockerClient(base_url=host, timeout=TIMEOUT) if host else docker.from_env(timeout=TIMEOUT)
+            # From the environment with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as docker-in-docker has it.
+            of_context = host if not named else None
+            client = (
+                docker.DockerClient(base_url=of_context, timeout=TIMEOUT)
+                if of_context
+                else docker.from_env(timeout=TIMEOUT)
+            )
             client.ping()
         except (docker.errors.DockerException, OSError, ValueError) as error:
             if client is not None:

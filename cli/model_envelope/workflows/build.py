@@ -25,6 +25,8 @@ from model_envelope.targets.building import Builder, choose_builder
 from model_envelope.targets.context import Context, Install, carry_uv, conda_packages, render_context
 from model_envelope.targets.engine import Engine, split_name
 from model_envelope.targets.layers import digests_of, read_installed, read_layers
+from model_envelope.targets.pushing import knock, push_image
+from model_envelope.targets.registry import Base, pinned
 from model_envelope.targets.target import Target
 from model_envelope.workflows.build_network import apt_conf, mamba_authentication, network
 from model_envelope.workflows.build_records import Ingredients, kept_log
@@ -55,6 +57,8 @@ def build(
     check_reproducible: bool = False,
     rebuild: bool = False,
     report_file: Path | None = None,
+    pull: bool = False,
+    push: bool = False,
     report: Report = silent,
 ) -> BuildResult:
     """Render, build, start the container hardened, replay the samples of all methods over HTTP, and name the image.
@@ -65,6 +69,10 @@ def build(
     Where all is as it was in an earlier build that was proven, and its image has that name still, nothing is done,
     unless ``rebuild`` says so. ``report_file`` is where the result is written as JSON too.
 
+    Base images are pinned by digest where they have one; ``pull`` takes what their registries have now rather than what
+    the engine has. ``push`` pushes the image under its name once it is proven; its registry is asked first whether it
+    answers.
+
     Raises ``Answered`` where the envelope is not what was sealed or the image answers otherwise, ``ToolMissing`` where
     no engine answers (the rendered folder is then kept), ``ToolFailed`` where the build fails.
     """
@@ -74,39 +82,53 @@ def build(
     name = image or default_image_name(files)
     split_name(name)
     with _engine_or_folder(files, chosen, base, micromamba, name) as engine:
+        if push:
+            knock(engine, name, report)
+        begun = pinned(engine, base, pull=pull, report=report)
+        if files.conda_lock.is_file():
+            micromamba = pinned(engine, micromamba, pull=pull, report=report).reference
         ingredients = Ingredients.of(
-            files, chosen, name, base, micromamba_image=micromamba, platform=str(engine.platform)
+            files, chosen, name, begun.reference, micromamba_image=micromamba, platform=str(engine.platform)
         )
         if not (rebuild or check_reproducible) and (known := ingredients.built_before(engine)):
             report(Done("build", f"Nothing has changed since {name} was built and proven"))
-            return write_report(as_before(known, time.monotonic() - began), report_file)
-        builder = choose_builder(engine)
-        _refuse_conda_without_network(files, builder)
-        recipe = _Recipe(files, chosen, base, micromamba, builder, engine)
-        temporary = f"envelope-build/{chosen.kind}:{uuid.uuid4().hex}"
-        with kept_log(files.description.name, _redact(files), report) as kept:
-            log = BuildLog(kept.keep, report)
-            try:
-                for text in unknown_libraries(read_libraries(files.path)):
-                    report(Note(text))
-                report(Started("build", f"Building on {base} with {builder.name}"))
-                built = time.monotonic()
-                with fitting(files, engine.platform, report, "the engine"):
-                    context = recipe.make(temporary, log, fresh=check_reproducible)
-                size, took = engine.size(temporary), time.monotonic() - built
-                report(Done("build", f"Built {human_size(size)} in {took:.1f} s ({builder.name})"))
-                if check_reproducible:
-                    reproduce(
-                        engine, temporary, lambda again: recipe.make(again, BuildLog(kept.keep), fresh=True), report
-                    )
-                asked = time.monotonic()
-                replays = prove(engine, temporary, files, report)
-                steps = (*by_name(log.finish()), Step("proof", cached=False, seconds=time.monotonic() - asked))
-                layers = read_layers(engine, temporary, base, digests_of(engine, name))
-                packages = with_reasons(read_installed(engine, temporary), files, chosen)
-                identity = engine.tag(temporary, name)
-            finally:
-                engine.forget(temporary)
+            result = as_before(known)
+        else:
+            builder = choose_builder(engine)
+            _refuse_conda_without_network(files, builder)
+            recipe = _Recipe(files, chosen, begun, micromamba, builder, engine)
+            result = _build_and_prove(recipe, name, report, check_reproducible=check_reproducible)
+            ingredients.remember(engine, result)
+        pushed = push_image(engine, name, report) if push else None
+    return write_report(replace(result, pushed=pushed, seconds=time.monotonic() - began), report_file)
+
+
+def _build_and_prove(recipe: _Recipe, name: str, report: Report, *, check_reproducible: bool) -> BuildResult:
+    """Build an image under a temporary name, prove it, and give it its own; nothing is left of one that fails."""
+    began = time.monotonic()
+    files, engine = recipe.files, recipe.engine
+    temporary = f"envelope-build/{recipe.target.kind}:{uuid.uuid4().hex}"
+    with kept_log(files.description.name, _redact(files), report) as kept:
+        log = BuildLog(kept.keep, report)
+        try:
+            for text in unknown_libraries(read_libraries(files.path)):
+                report(Note(text))
+            report(Started("build", f"Building on {recipe.base.name} with {recipe.builder.name}"))
+            built = time.monotonic()
+            with fitting(files, engine.platform, report, "the engine"):
+                context = recipe.make(temporary, log, fresh=check_reproducible)
+            size, took = engine.size(temporary), time.monotonic() - built
+            report(Done("build", f"Built {human_size(size)} in {took:.1f} s ({recipe.builder.name})"))
+            if check_reproducible:
+                reproduce(engine, temporary, lambda again: recipe.make(again, BuildLog(kept.keep), fresh=True), report)
+            asked = time.monotonic()
+            replays = prove(engine, temporary, files, report)
+            steps = (*by_name(log.finish()), Step("proof", cached=False, seconds=time.monotonic() - asked))
+            layers = read_layers(engine, temporary, recipe.base.reference, digests_of(engine, name))
+            packages = with_reasons(read_installed(engine, temporary), files, recipe.target)
+            identity = engine.tag(temporary, name)
+        finally:
+            engine.forget(temporary)
         report(Done("tag", f"Named {name}"))
         result = BuildResult(
             image=name,
@@ -115,9 +137,10 @@ def build(
             name=files.description.name,
             digest=files.digest,
             lock=hashlib.sha256((conda_packages(files) or b"") + context.lock).hexdigest(),
-            target=chosen.kind,
-            base_image=base,
-            builder=builder.name,
+            target=recipe.target.kind,
+            base_image=recipe.base.name,
+            base_digest=recipe.base.digest,
+            builder=recipe.builder.name,
             layers=layers,
             packages=packages,
             steps=steps,
@@ -126,8 +149,7 @@ def build(
             log=kept.path,
         )
         kept.add(result)
-        ingredients.remember(engine, result)
-    return write_report(result, report_file)
+    return result
 
 
 @dataclass(frozen=True)
@@ -136,7 +158,7 @@ class _Recipe:
 
     files: EnvelopeFiles
     target: Target
-    base_image: str
+    base: Base
     micromamba_image: str
     builder: Builder
     engine: Engine
@@ -151,7 +173,7 @@ class _Recipe:
                 self.files,
                 self.target,
                 scratch,
-                base_image=self.base_image,
+                base_image=self.base.reference,
                 install=self.builder.install,
                 micromamba_image=self.micromamba_image,
             )

@@ -16,6 +16,7 @@ from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.runtime.replay import MethodReplay
 from model_envelope.targets.build_log import Step
 from model_envelope.targets.layers import Installed, Layer
+from model_envelope.targets.pushing import Pushed
 from model_envelope.targets.target import Target
 from model_envelope.workflows.dependencies import dependencies
 from model_envelope.workflows.provenance import read_provenance
@@ -40,7 +41,8 @@ class BuildResult:
 
     ``layers`` are those of a name together, bottom first; ``packages`` the distributions, the largest first (empty
     where the image does not list them); ``steps`` what took how long. ``log`` is all that the builder said, None where
-    it could not be kept. ``unchanged`` says that nothing was done: all of this is of the build before.
+    it could not be kept. ``base_digest`` is None where no digest of the base is known, ``pushed`` where it was not
+    pushed. ``unchanged`` says that nothing was built: all of this is of the build before.
     """
 
     image: str
@@ -51,6 +53,7 @@ class BuildResult:
     lock: str
     target: str
     base_image: str
+    base_digest: str | None
     builder: str
     layers: tuple[Layer, ...]
     packages: tuple[Package, ...]
@@ -58,6 +61,7 @@ class BuildResult:
     replays: tuple[MethodReplay, ...]
     seconds: float
     log: Path | None = None
+    pushed: Pushed | None = None
     unchanged: bool = False
 
     @property
@@ -91,6 +95,7 @@ class BuildResult:
                 "steps": tuple(Step(**item) for item in values["steps"]),
                 "replays": replay.from_document(values["replays"]),
                 "log": Path(values["log"]) if values["log"] else None,
+                "pushed": None,
             }
         )
 
@@ -147,6 +152,6 @@ def write_report(result: BuildResult, place: Path | None) -> BuildResult:
     return result
 
 
-def as_before(known: BuildResult, seconds: float) -> BuildResult:
+def as_before(known: BuildResult) -> BuildResult:
     """Give the result of an earlier build as that of one that had nothing to do."""
-    return replace(known, unchanged=True, seconds=seconds)
+    return replace(known, unchanged=True)

@@ -95,6 +95,22 @@ def read_checkout(folder: Path) -> Checkout | None:
     )
 
 
+def read_remote(folder: Path) -> str:
+    """Give the address of a checkout's remote, credentials included; empty where there is none, or no git."""
+    try:
+        return _remote(folder)
+    except ToolMissing:
+        return ""
+
+
+def read_default_branch(folder: Path) -> str:
+    """Give the branch that the remote of a checkout calls its own; empty where that is not known here."""
+    try:
+        return _git(folder, "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD").strip().partition("/")[2]
+    except ToolMissing:
+        return ""
+
+
 def _remote(folder: Path) -> str:
     """Give the address of `origin`, or of the first remote where none is called so."""
     lines = _git(folder, "config", "--get-regexp", r"^remote\..*\.url$").splitlines()

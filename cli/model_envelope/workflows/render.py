@@ -6,6 +6,7 @@ import os
 import shlex
 import tomllib
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from model_envelope.runtime import manifest
 from model_envelope.runtime.errors import Problem
 from model_envelope.runtime.reading import EnvelopeFiles, read_envelope, verify_manifest
 from model_envelope.targets.context import MICROMAMBA_IMAGE, Context, default_base_image, render_context
+from model_envelope.targets.engine import Engine
+from model_envelope.targets.registry import pinned
 from model_envelope.targets.target import Target, find_target
 
 VARIABLE = "ENVELOPE_BASE_IMAGE"
@@ -25,11 +28,12 @@ MICROMAMBA_VARIABLE = "ENVELOPE_MICROMAMBA_IMAGE"
 
 @dataclass(frozen=True)
 class RenderResult:
-    """The folder that was written, the base image that stands in it, and the command that builds it."""
+    """The folder that was written, the base image in it with its digest where it is pinned, and what builds it."""
 
     path: Path
     target: str
     base_image: str
+    base_digest: str | None
     command: str
 
 
@@ -41,23 +45,32 @@ def render(
     into: Path | None = None,
     base_image: str | None = None,
     micromamba_image: str | None = None,
+    pin: bool = False,
     report: Report = silent,
 ) -> RenderResult:
     """Render a target for an envelope as a new folder in ``into`` (default: the current folder).
 
     ``arrow`` adds pyarrow where the envelope does not bring it, so that the service speaks Arrow IPC streams. The same
-    envelope, options and version of this tool give the same bytes. A folder that is there already and holds
-    them is given as it is.
+    envelope, options and version of this tool give the same bytes. ``pin`` pins the base image by the digest that the
+    engine of this machine, or the registry through it, knows now. A folder that is there already and holds the same is
+    given as it is.
 
     Raises ``Answered`` where the envelope is not what was sealed, ``Unsolvable`` where its lock clashes with the
-    target, ``Refused`` where another folder of that name is there.
+    target, ``Refused`` where another folder of that name is there, and ``ToolMissing`` where ``pin`` finds no engine.
     """
     files, chosen = verified(envelope, report), chosen_target(target, arrow=arrow)
-    image = choose_base_image(files, base_image)
+    image, micromamba = choose_base_image(files, base_image), choose_micromamba_image(micromamba_image)
+    if pin:
+        with closing(Engine.connect()) as engine:
+            image = pinned(engine, image, report=report).reference
+            if files.conda_lock.is_file():
+                micromamba = pinned(engine, micromamba, report=report).reference
     report(Started("render", f"Rendering {chosen.kind}"))
-    context = keep(files, chosen, into or Path.cwd(), image, choose_micromamba_image(micromamba_image))
+    context = keep(files, chosen, into or Path.cwd(), image, micromamba)
     report(Done("render", f"Rendered {context.path.name}"))
-    return RenderResult(context.path, chosen.kind, image, build_command(context.path, default_image_name(files)))
+    named, _, digest = image.partition("@")
+    command = build_command(context.path, default_image_name(files))
+    return RenderResult(context.path, chosen.kind, named, digest or None, command)
 
 
 def chosen_target(name: str, *, arrow: bool) -> Target:
