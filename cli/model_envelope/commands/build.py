@@ -20,12 +20,15 @@ def build(
     arrow: Arrow = False,
     base_image: BaseImage = None,
     micromamba_image: MicromambaImage = None,
+    allow_network: Annotated[
+        bool, typer.Option("--allow-network", help="Let the model use the network while the image is proven.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Build an image, and prove that it answers the same.
 
-    The container is started hardened and asked the sealed samples of all methods. Only when it answers as sealed does
-    the image get its name, which is printed; else the command ends with 3.
+    The container is started hardened, without a network, and asked the sealed samples of all methods. Only when it
+    answers as sealed does the image get its name, which is printed; else the command ends with 3.
     """
     with command("build", json=json) as out:
         result = workflow.build(
@@ -35,6 +38,7 @@ def build(
             image=image,
             base_image=base_image,
             micromamba_image=micromamba_image,
+            allow_network=allow_network,
             report=out.report,
         )
         out.finish(result, text=_text)

@@ -62,13 +62,14 @@ def build(
     image: str | None = None,
     base_image: str | None = None,
     micromamba_image: str | None = None,
+    allow_network: bool = False,
     report: Report = silent,
 ) -> BuildResult:
     """Render, build, start the container hardened, replay the samples of all methods over HTTP, and name the image.
 
-    ``image`` is its name (default: ``<name>:<short digest>``), ``arrow`` as in :func:`render`. Until the answers agree
-    it has a temporary one; whatever goes wrong, no container and no name stays behind. A container needs no trust: the
-    model runs confined.
+    ``image`` is its name (default: ``<name>:<short digest>``), ``arrow`` as in :func:`render`, and ``allow_network``
+    leaves the network to the model in that container. Until the answers agree it has a temporary name; whatever goes
+    wrong, no container and no name stays behind. A container needs no trust: the model runs confined.
 
     Raises ``Answered`` where the envelope is not what was sealed or the image answers otherwise, ``ToolMissing`` where
     no engine answers (the rendered folder is then kept), ``ToolFailed`` where the build fails.
@@ -98,7 +99,7 @@ def build(
                     _build(builder, context, temporary, files.description.python, report)
                 size = engine.size(temporary)
                 report(Done("build", f"Built {human_size(size)} in {time.monotonic() - built:.1f} s ({builder.name})"))
-            replays = prove(engine, temporary, files, report)
+            replays = prove(engine, temporary, files, network=allow_network, report=report)
             identity = engine.tag(temporary, name)
         finally:
             engine.forget(temporary)
@@ -151,6 +152,7 @@ def _engine_or_folder(files: EnvelopeFiles, target: Target, base: str, micromamb
             "mirror of Debian `--secret id=apt_conf,src=APT_CONF`)",
         ) from None
     try:
-        yield engine
+        with engine.watched():
+            yield engine
     finally:
         engine.close()
