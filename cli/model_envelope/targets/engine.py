@@ -77,7 +77,8 @@ class Container:
         limit.start()
         try:
             said = list(frames_iter(stream, tty=False))
-            return tuple(b"".join(part for number, part in said if number == wanted) for wanted in (STDOUT, STDERR))
+            out, err = (b"".join(part for number, part in said if number == wanted) for wanted in (STDOUT, STDERR))
+            return out, err
         finally:
             limit.cancel()
             if (response := getattr(stream, "_response", None)) is not None:  # it holds the connection too
