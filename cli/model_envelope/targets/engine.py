@@ -23,8 +23,7 @@ PORT = 8080
 INSIDE = f"http://127.0.0.1:{PORT}"
 """Where it is asked from inside."""
 PYTHON = "/opt/venv/bin/python"
-"""The interpreter in every image, and where the envelope lies there."""
-ENVELOPE = "/opt/model/envelope"
+"""The interpreter in every image."""
 HARDENED: Mapping[str, Any] = {
     "read_only": True,
     "tmpfs": {"/tmp": "rw,noexec,nosuid,nodev"},  # noqa: S108  the container's own
@@ -100,6 +99,18 @@ class Container:
                 yield from (line.decode("utf-8", "replace") for line in lines)
         finally:
             stream.close()
+
+
+@dataclass(frozen=True)
+class Image:
+    """What an engine tells of an image; ``digests`` are those that registries know it by, its size is in bytes."""
+
+    id: str
+    names: tuple[str, ...]
+    digests: tuple[str, ...]
+    platform: str
+    size: int
+    labels: Mapping[str, str]
 
 
 class Engine:
@@ -228,14 +239,35 @@ class Engine:
         """Give the size of an image in bytes, its base included."""
         return int(self.client.images.get(image).attrs["Size"])
 
-    def labels(self, image: str) -> dict[str, str] | None:
-        """Give the labels of an image, or None where the engine has no such image."""
+    def image(self, name: str) -> Image | None:
+        """Describe an image by a name, an id or a digest (``flights@sha256:…``); None where the engine has none such.
+
+        Nothing of it is run, and no container made.
+        """
         import docker
 
         try:
-            return dict(self.client.images.get(image).labels)
+            found = self.client.images.get(name)
         except docker.errors.ImageNotFound:
             return None
+        except docker.errors.APIError as error:
+            if error.status_code == 400:  # no name that an image could have
+                return None
+            raise
+        told = found.attrs
+        return Image(
+            id=str(found.id),
+            names=tuple(told.get("RepoTags") or ()),
+            digests=tuple(told.get("RepoDigests") or ()),
+            platform="/".join(filter(None, (told.get("Os"), told.get("Architecture"), told.get("Variant")))),
+            size=int(told["Size"]),
+            labels=dict(found.labels),
+        )
+
+    def labels(self, image: str) -> dict[str, str] | None:
+        """Give the labels of an image, or None where the engine has no such image."""
+        found = self.image(image)
+        return dict(found.labels) if found else None
 
     def forget(self, image: str) -> None:
         """Remove a name of an image, and the image with its last name; no matter whether it is there."""

@@ -17,7 +17,8 @@ from model_envelope.runtime.errors import EnvelopeError, ExitCode, ModelFailed, 
 from model_envelope.runtime.machine import Machine
 from model_envelope.runtime.reading import EnvelopeFiles, Sample
 from model_envelope.runtime.replay import MethodReplay, replay
-from model_envelope.targets.engine import ENVELOPE, INSIDE, PYTHON, Container, Engine
+from model_envelope.targets.context import ENVELOPE
+from model_envelope.targets.engine import INSIDE, PYTHON, Container, Engine
 from model_envelope.workflows.provenance import read_provenance
 from model_envelope.workflows.replaying import NO_NETWORK, Replayed
 
@@ -79,7 +80,7 @@ def _limits(files: EnvelopeFiles, report: Report) -> list[str]:
 
 def _asked(container: Container, files: EnvelopeFiles) -> Mapping[str, Any]:
     """Ask all samples inside a container, and give what came back by method."""
-    words = (PYTHON, "-m", "model_envelope.runtime.asking", ENVELOPE, "--url", INSIDE, "--wait", str(READY))
+    words = (PYTHON, "-m", "model_envelope.runtime.asking", f"/{ENVELOPE}", "--url", INSIDE, "--wait", str(READY))
     said, complained = container.execute(words, seconds=READY + TIMEOUT * (len(files.samples) + 1))
     try:
         document = json.loads(said)
@@ -90,7 +91,7 @@ def _asked(container: Container, files: EnvelopeFiles) -> Mapping[str, Any]:
             "the container could not be asked from inside",
             code="build.not-asked",
             detail=complained.decode("utf-8", "replace")[-2000:] or container.log(),
-            hint=f"an image of a target has {PYTHON}, the runtime on its path, and the envelope at {ENVELOPE}",
+            hint=f"an image of a target has {PYTHON}, the runtime on its path, and the envelope at /{ENVELOPE}",
         ) from None
     if why:
         _settle(container)
