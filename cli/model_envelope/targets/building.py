@@ -108,17 +108,21 @@ class Classic:
         own = context.path / CARRIED_WHEELS
         fetch_wheels(context.path / "requirements.lock", context.path / "wheelhouse", python, own)
         said: list[str] = []
-        for event in self._events(context.path, image):
+        built = ""
+        for event in self._events(context.path):
             said += [str(event[key]) for key in ("stream", "error") if event.get(key)]
             if "error" in event:
                 raise build_failed("".join(said))
+            built = event.get("aux", {}).get("ID", built)
+        # Named only now: the engine goes on for a while when a build is interrupted.
+        self.engine.tag(built, image)
 
-    def _events(self, path: Path, image: str) -> Iterator[Mapping[str, Any]]:
+    def _events(self, path: Path) -> Iterator[Mapping[str, Any]]:
         import docker
 
         try:
             yield from self.engine.client.api.build(
-                path=str(path), tag=image, rm=True, forcerm=True, decode=True, buildargs=proxies()
+                path=str(path), rm=True, forcerm=True, decode=True, buildargs=proxies()
             )
         except docker.errors.APIError as error:
             raise build_failed(str(error.explanation or error)) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from model_envelope.dependencies.system_libraries import lacking_library
@@ -26,6 +26,21 @@ READY = 180.0
 """Seconds in which a container must be ready: its model loaded, and asked the samples once by the service itself."""
 LARGEST_BODY = 64_000_000
 """Bytes that a service takes as a request unless it is told to take more."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What came back for a sample."""
+
+    seconds: float
+    body: str
+    error: EnvelopeError | None
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> _Answer:
+        """Read what an image wrote, which nobody trusts: raises what reading JSON of another form raises."""
+        error = from_document(document["error"]) if "error" in document else None
+        return cls(float(document["seconds"]), str(document.get("body", "")), error)
 
 
 def prove(
@@ -78,14 +93,15 @@ def _limits(files: EnvelopeFiles, report: Report) -> list[str]:
     return ["--max-body", str(largest)]
 
 
-def _asked(container: Container, files: EnvelopeFiles) -> Mapping[str, Any]:
+def _asked(container: Container, files: EnvelopeFiles) -> Mapping[str, _Answer]:
     """Ask all samples inside a container, and give what came back by method."""
     words = (PYTHON, "-m", "model_envelope.runtime.asking", f"/{ENVELOPE}", "--url", INSIDE, "--wait", str(READY))
     said, complained = container.execute(words, seconds=READY + TIMEOUT * (len(files.samples) + 1))
     try:
         document = json.loads(said)
-        why, answers = str(document["not_ready"]), dict(document["answers"])
-    except (ValueError, KeyError, TypeError):
+        why = str(document["not_ready"])
+        answers = {name: _Answer.of(item) for name, item in document["answers"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         _settle(container)
         raise ToolFailed(
             "the container could not be asked from inside",
@@ -107,18 +123,16 @@ def _settle(container: Container, seconds: float = 3.0) -> None:
         time.sleep(0.1)
 
 
-def _replayed(files: EnvelopeFiles, answers: Mapping[str, Any]) -> tuple[MethodReplay, ...]:
+def _replayed(files: EnvelopeFiles, answers: Mapping[str, _Answer]) -> tuple[MethodReplay, ...]:
     def given(sample: Sample) -> Any:
         answer = answers.get(sample.method)
-        if not isinstance(answer, Mapping):
+        if answer is None:
             raise no_answer(sample.method, "nothing came back")
-        if "error" in answer:
-            raise from_document(answer["error"])
-        return read_answer(sample.method, str(answer.get("body", "")))
+        if answer.error is not None:
+            raise answer.error
+        return read_answer(sample.method, answer.body)
 
-    return tuple(
-        replace(item, seconds=float(answers[item.method].get("seconds", 0.0))) for item in replay(files, given)
-    )
+    return tuple(replace(item, seconds=answers[item.method].seconds) for item in replay(files, given))
 
 
 def _judged(files: EnvelopeFiles, replays: tuple[MethodReplay, ...], report: Report) -> tuple[MethodReplay, ...]:
