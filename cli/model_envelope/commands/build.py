@@ -34,6 +34,9 @@ def build(
         bool,
         typer.Option("--check-reproducible", help="Build twice, without any cache; end with 3 where a layer differs."),
     ] = False,
+    allow_network: Annotated[
+        bool, typer.Option("--allow-network", help="Let the model use the network while the image is proven.")
+    ] = False,
     pull: Pull = False,
     push: Annotated[
         bool,
@@ -43,10 +46,10 @@ def build(
 ) -> None:
     """Build an image, and prove that it answers the same.
 
-    The container is started hardened and asked the sealed samples of all methods. Only when it answers as sealed does
-    the image get its name, which is printed; else the command ends with 3. What it holds, why, and how long each step
-    took is told beside it. Where nothing has changed since it was built and proven, nothing is done. With --push the
-    name in the registry is printed, by the digest that always means this image.
+    The container is started hardened, without a network, and asked the sealed samples of all methods. Only when it
+    answers as sealed does the image get its name, which is printed; else the command ends with 3. What it holds, why,
+    and how long each step took is told beside it. Where nothing has changed since it was built and proven, nothing is
+    done. With --push the name in the registry is printed, by the digest that always means this image.
     """
     with command("build", json=json) as out:
         result = workflow.build(
@@ -59,6 +62,7 @@ def build(
             rebuild=rebuild,
             report_file=report,
             check_reproducible=check_reproducible,
+            allow_network=allow_network,
             pull=pull,
             push=push,
             report=out.report,

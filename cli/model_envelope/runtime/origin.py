@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,14 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Origin:
-    """A commit, and whether the checkout held changes that were not committed."""
+    """A commit, and whether the checkout held changes that were not committed.
+
+    ``remote`` is where that was cloned from, as git has it; it does not travel, and is empty where it is not known.
+    """
 
     commit: str
     dirty: bool
+    remote: str = field(default="", compare=False)
 
     def to_document(self) -> dict[str, Any]:
         """Give the JSON form."""
@@ -61,4 +65,6 @@ def _provenance(ledger: Path) -> str:
 
 def _origin(git: Mapping[str, Any]) -> Origin | None:
     commit = git["commit"]
-    return Origin(commit, bool(git.get("dirty"))) if _COMMIT.fullmatch(commit) else None
+    remote = git.get("remote")
+    known = remote if isinstance(remote, str) else ""
+    return Origin(commit, bool(git.get("dirty")), known) if _COMMIT.fullmatch(commit) else None

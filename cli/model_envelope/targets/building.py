@@ -132,17 +132,21 @@ class Classic:
         log.report(Doing(STEP, "Building: fetching packages"))
         own = context.path / CARRIED_WHEELS
         fetch_wheels(context.path / "requirements.lock", context.path / "wheelhouse", python, own, log)
-        for event in self._events(context.path, image, fresh=fresh):
+        built = ""
+        for event in self._events(context.path, fresh=fresh):
             log.event(event)
             if "error" in event:
                 raise _failed(log, context)
+            built = event.get("aux", {}).get("ID", built)
+        # Named only now: the engine goes on for a while when a build is interrupted.
+        self.engine.tag(built, image)
 
-    def _events(self, path: Path, image: str, *, fresh: bool) -> Iterator[Mapping[str, Any]]:
+    def _events(self, path: Path, *, fresh: bool) -> Iterator[Mapping[str, Any]]:
         import docker
 
         try:
             yield from self.engine.client.api.build(
-                path=str(path), tag=image, rm=True, forcerm=True, decode=True, nocache=fresh, buildargs=proxies()
+                path=str(path), rm=True, forcerm=True, decode=True, nocache=fresh, buildargs=proxies()
             )
         except docker.errors.APIError as error:
             yield {"error": str(error.explanation or error)}

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from model_envelope import __version__
 from model_envelope.foundation import carrying, pylock
 from model_envelope.foundation.conda_lock import CondaLock
 from model_envelope.foundation.errors import InvalidInput, Refused
@@ -27,8 +26,8 @@ from model_envelope.runtime import manifest
 from model_envelope.runtime.origin import CARRIED, Origin, origin_of
 from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.targets.archive import EPOCH, files_in, write_layer
+from model_envelope.targets.labels import instruction, labels_of
 from model_envelope.targets.merging import merge
-from model_envelope.targets.registry import full_name
 from model_envelope.targets.rendering import generate
 from model_envelope.targets.target import Target
 
@@ -104,8 +103,6 @@ def render_context(
         "digest": envelope.digest,
         "python": _plain(description.python, _PYTHON, "the Python of the envelope"),
         "base_image": _plain(base_image, _IMAGE, "the base image"),
-        "base_name": full_name(base_image),
-        "base_digest": base_image.partition("@")[2],
         "mounts": install is not Install.CLASSIC,
         "wheelhouse": install is not Install.INDEX,
         "system_libraries": [
@@ -114,10 +111,15 @@ def render_context(
         "wheels": (envelope.path / WHEELS).is_dir(),
         "conda": conda is not None,
         "micromamba_image": _plain(micromamba_image, _IMAGE, "the image with micromamba"),
-        "options": ",".join(target.options),
-        "lock_digest": hashlib.sha256((conda or b"") + lock).hexdigest(),
-        "commit": origin.commit if origin else "",
-        "version": __version__,
+        "labels": instruction(
+            labels_of(
+                envelope,
+                target,
+                base_image=base_image,
+                lock_digest=hashlib.sha256((conda or b"") + lock).hexdigest(),
+                origin=origin,
+            )
+        ),
     }
     into.mkdir(parents=True, exist_ok=True)
     with scratch_folder(into, prefix=".context-") as scratch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,10 +15,23 @@ from urllib.parse import urlsplit
 
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing
+from model_envelope.foundation.interrupts import held_back
 from model_envelope.foundation.platforms import Platform
 
 PORT = 8080
 """Where the service listens inside its container."""
+INSIDE = f"http://127.0.0.1:{PORT}"
+"""Where it is asked from inside."""
+PYTHON = "/opt/venv/bin/python"
+"""The interpreter in every image."""
+HARDENED: Mapping[str, Any] = {
+    "read_only": True,
+    "tmpfs": {"/tmp": "rw,noexec,nosuid,nodev"},  # noqa: S108  the container's own
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "labels": {"io.modelenvelope.started-by": "envelope"},
+}
+"""How every container of a service runs here, and should everywhere."""
 TIMEOUT = 120
 FIRST_WITHOUT_BUILTIN = 23
 """Docker clients from this version on need the buildx plugin for BuildKit; older ones have it built in."""
@@ -28,7 +42,7 @@ class Container:
     """A started container of a service."""
 
     handle: Any
-    url: str
+    url: str = INSIDE
 
     def exit_code(self) -> int | None:
         """Give the code that it ended with, or None while it runs."""
@@ -40,6 +54,40 @@ class Container:
         """Give the end of what it said."""
         said: bytes = self.handle.logs(tail=lines)
         return said.decode("utf-8", "replace")
+
+    def execute(self, words: Sequence[str], *, seconds: float) -> tuple[bytes, bytes]:
+        """Run a program in it and give what that wrote to standard output and to standard error, of any size.
+
+        Where the program has not ended after ``seconds``, or the container ends, it is what there was until then.
+        """
+        import docker
+        from docker.utils.socket import STDERR, STDOUT, frames_iter
+
+        api = self.handle.client.api
+        try:
+            started = api.exec_create(self.handle.id, list(words))["Id"]
+            stream = api.exec_start(started, socket=True)
+        except docker.errors.APIError as error:
+            if error.status_code == 409:  # it has ended
+                return b"", b""
+            raise
+        limit = threading.Timer(seconds, self._kill)
+        limit.daemon = True
+        limit.start()
+        try:
+            said = list(frames_iter(stream, tty=False))
+            out, err = (b"".join(part for number, part in said if number == wanted) for wanted in (STDOUT, STDERR))
+            return out, err
+        finally:
+            limit.cancel()
+            if (response := getattr(stream, "_response", None)) is not None:  # it holds the connection too
+                response.close()
+            stream.close()
+
+    def _kill(self) -> None:
+        # Whatever comes of it, the container is removed in the end.
+        with suppress(Exception):
+            self.handle.kill()
 
     def follow(self) -> Iterator[str]:
         """Give each line that it says until it ends."""
@@ -53,12 +101,26 @@ class Container:
             stream.close()
 
 
+@dataclass(frozen=True)
+class Image:
+    """What an engine tells of an image; ``digests`` are those that registries know it by, its size is in bytes."""
+
+    id: str
+    names: tuple[str, ...]
+    digests: tuple[str, ...]
+    platform: str
+    size: int
+    labels: Mapping[str, str]
+
+
 class Engine:
     """A Docker Engine that answers. Get one with :meth:`connect`."""
 
     def __init__(self, client: Any, host: str) -> None:
         self.client = client
         self.host = host
+        self.left: list[str] = []
+        """The commands that remove what could not be removed, since the engine went away."""
 
     @classmethod
     def connect(cls) -> Engine:
@@ -116,17 +178,9 @@ class Engine:
         import docker
 
         address = urlsplit(self.host).hostname if self.host.startswith("tcp:") else None
-        handle = self.client.containers.create(
-            image,
-            list(arguments) or None,
-            read_only=True,
-            tmpfs={"/tmp": ""},  # noqa: S108  the container's own
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-            ports={f"{PORT}/tcp": ("0.0.0.0" if address else host, port)},  # noqa: S104  a remote engine is asked from here
-            labels={"io.modelenvelope.started-by": "envelope"},
-        )
-        try:
+        # A remote engine is asked from here.
+        ports = {f"{PORT}/tcp": ("0.0.0.0" if address else host, port)}  # noqa: S104
+        with self._created(image, arguments, ports=ports) as handle:
             try:
                 handle.start()
             except docker.errors.APIError as error:
@@ -135,9 +189,51 @@ class Engine:
             published = handle.ports[f"{PORT}/tcp"][0]["HostPort"]
             shown = address or ("127.0.0.1" if host in {"0.0.0.0", "::"} else host)  # noqa: S104  where to ask it
             yield Container(handle, f"http://{shown}:{published}")
+
+    @contextmanager
+    def confined(
+        self, image: str, *, network: bool = False, arguments: Sequence[str] = (), **more: Any
+    ) -> Iterator[Container]:
+        """Run a service hardened and, unless ``network`` leaves it that, without a network. It is removed afterwards.
+
+        Nothing is published: it is asked from inside (:meth:`Container.execute`). ``more`` goes to the engine
+        (``user="1000:0"``).
+
+        Raises :class:`ToolFailed` (``engine.start``) where the engine cannot start it.
+        """
+        import docker
+
+        cut = {} if network else {"network_mode": "none"}
+        with self._created(image, arguments, **cut, **more) as handle:
+            try:
+                handle.start()
+            except docker.errors.APIError as error:
+                raise ToolFailed(
+                    "the engine cannot start the container", code="engine.start", detail=str(error.explanation)[:1000]
+                ) from None
+            yield Container(handle)
+
+    @contextmanager
+    def _created(self, image: str, arguments: Sequence[str], **more: Any) -> Iterator[Any]:
+        handle = None
+        try:
+            with held_back():
+                handle = self.client.containers.create(image, list(arguments) or None, **HARDENED, **more)
+            yield handle
         finally:
-            with suppress(docker.errors.NotFound):
+            if handle is not None:
+                self._remove(handle)
+
+    def _remove(self, handle: Any) -> None:
+        import docker
+
+        with held_back():
+            try:
                 handle.remove(force=True, v=True)
+            except docker.errors.NotFound:
+                return
+            except (docker.errors.DockerException, OSError):
+                self.left.append(f"docker rm --force {handle.short_id}")
 
     def tag(self, image: str, name: str) -> str:
         """Give an image another name, and its id back."""
@@ -160,21 +256,92 @@ class Engine:
             for chunk in self.client.images.get(image).save():
                 file.write(chunk)
 
-    def labels(self, image: str) -> dict[str, str] | None:
-        """Give the labels of an image, or None where the engine has no such image."""
+    def image(self, name: str) -> Image | None:
+        """Describe an image by a name, an id or a digest (``flights@sha256:…``); None where the engine has none such.
+
+        Nothing of it is run, and no container made.
+        """
         import docker
 
         try:
-            return dict(self.client.images.get(image).labels)
+            found = self.client.images.get(name)
         except docker.errors.ImageNotFound:
             return None
+        except docker.errors.APIError as error:
+            if error.status_code == 400:  # no name that an image could have
+                return None
+            raise
+        told = found.attrs
+        return Image(
+            id=str(found.id),
+            names=tuple(told.get("RepoTags") or ()),
+            digests=tuple(told.get("RepoDigests") or ()),
+            platform="/".join(filter(None, (told.get("Os"), told.get("Architecture"), told.get("Variant")))),
+            size=int(told["Size"]),
+            labels=dict(found.labels),
+        )
+
+    def labels(self, image: str) -> dict[str, str] | None:
+        """Give the labels of an image, or None where the engine has no such image."""
+        found = self.image(image)
+        return dict(found.labels) if found else None
 
     def forget(self, image: str) -> None:
         """Remove a name of an image, and the image with its last name; no matter whether it is there."""
         import docker
 
-        with suppress(docker.errors.ImageNotFound, docker.errors.APIError):
-            self.client.images.remove(image, force=True)
+        with held_back():
+            try:
+                self.client.images.remove(image, force=True)
+            except docker.errors.APIError:
+                return
+            except (docker.errors.DockerException, OSError):
+                self.left.append(f"docker image rm {image}")
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Tell what goes wrong with the engine itself in the block.
+
+        Raises :class:`ToolFailed`: ``engine.lost`` where it went away, with the commands that remove what it may have
+        kept, ``build.disk-full`` where its disk is full, and ``engine.refused`` where it would not do something else.
+        """
+        import docker
+
+        try:
+            yield
+        except ToolFailed as error:
+            if not self.left and self._answers():
+                raise
+            raise self._lost(error.detail or error.message) from None
+        except Exception as error:
+            known = isinstance(error, docker.errors.DockerException | ConnectionError)
+            if not known and type(error).__module__.partition(".")[0] not in {"requests", "urllib3"}:
+                raise
+            said = str(getattr(error, "explanation", None) or error)[:1000]
+            if not self._answers():
+                raise self._lost(said) from None
+            full = "no space left on device" in said
+            raise ToolFailed(
+                "the disk of the Docker Engine is full" if full else "the Docker Engine refused what was asked of it",
+                code="build.disk-full" if full else "engine.refused",
+                detail=said,
+                hint="make room: `docker system df` shows what takes it" if full else None,
+            ) from None
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except Exception:  # noqa: BLE001  whatever it is, it does not answer
+            return False
+
+    def _lost(self, said: str) -> ToolFailed:
+        remove = f"; what it may have kept is removed by `{' && '.join(self.left)}`" if self.left else ""
+        return ToolFailed(
+            f"the Docker Engine at {self.host} went away in the middle",
+            code="engine.lost",
+            detail=said,
+            hint=f"start it again (`sudo systemctl start docker`), and repeat the command{remove}",
+        )
 
     def close(self) -> None:
         """Close the connection."""

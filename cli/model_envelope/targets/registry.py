@@ -46,13 +46,6 @@ def names_registry(name: str) -> bool:
     return parts(name)[0] != HUB or name.startswith((f"{HUB}/", f"index.{HUB}/"))
 
 
-def full_name(name: str) -> str:
-    """Spell a name out as labels want it, without its digest: ``docker.io/library/python:3.11``."""
-    plain = name.partition("@")[0]
-    _, colon, tag = plain.rpartition("/")[2].partition(":")
-    return "/".join(parts(name)) + colon + tag
-
-
 def pinned(engine: Engine, name: str, *, pull: bool = False, report: Report = silent) -> Base:
     """Find the digest of an image: of the one that the engine has, else of the one that its registry has.
 

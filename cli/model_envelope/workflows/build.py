@@ -54,6 +54,7 @@ def build(
     image: str | None = None,
     base_image: str | None = None,
     micromamba_image: str | None = None,
+    allow_network: bool = False,
     check_reproducible: bool = False,
     rebuild: bool = False,
     report_file: Path | None = None,
@@ -63,11 +64,12 @@ def build(
 ) -> BuildResult:
     """Render, build, start the container hardened, replay the samples of all methods over HTTP, and name the image.
 
-    ``image`` is its name (default: ``<name>:<short digest>``), ``arrow`` as in :func:`render`. Until the answers agree
-    it has a temporary one; whatever goes wrong, no container and no name stays behind. A container needs no trust: the
-    model runs confined. With ``check_reproducible`` it is built twice without a cache, and has to have the same layers.
-    Where all is as it was in an earlier build that was proven, and its image has that name still, nothing is done,
-    unless ``rebuild`` says so. ``report_file`` is where the result is written as JSON too.
+    ``image`` is its name (default: ``<name>:<short digest>``), ``arrow`` as in :func:`render`, and ``allow_network``
+    leaves the network to the model in that container. Until the answers agree it has a temporary name; whatever goes
+    wrong, no container and no name stays behind. A container needs no trust: the model runs confined. With
+    ``check_reproducible`` it is built twice without a cache, and has to have the same layers. Where all is as it was in
+    an earlier build that was proven, and its image has that name still, nothing is done, unless ``rebuild`` says so.
+    ``report_file`` is where the result is written as JSON too.
 
     Base images are pinned by digest where they have one; ``pull`` takes what their registries have now rather than what
     the engine has. ``push`` pushes the image under its name once it is proven; its registry is asked first whether it
@@ -88,7 +90,13 @@ def build(
         if files.conda_lock.is_file():
             micromamba = pinned(engine, micromamba, pull=pull, report=report).reference
         ingredients = Ingredients.of(
-            files, chosen, name, begun.reference, micromamba_image=micromamba, platform=str(engine.platform)
+            files,
+            chosen,
+            name,
+            begun.reference,
+            micromamba_image=micromamba,
+            platform=str(engine.platform),
+            network=str(allow_network),
         )
         if not (rebuild or check_reproducible) and (known := ingredients.built_before(engine)):
             report(Done("build", f"Nothing has changed since {name} was built and proven"))
@@ -97,13 +105,15 @@ def build(
             builder = choose_builder(engine)
             _refuse_conda_without_network(files, builder)
             recipe = _Recipe(files, chosen, begun, micromamba, builder, engine)
-            result = _build_and_prove(recipe, name, report, check_reproducible=check_reproducible)
+            result = _build_and_prove(
+                recipe, name, report, check_reproducible=check_reproducible, allow_network=allow_network
+            )
             ingredients.remember(engine, result)
         pushed = push_image(engine, name, report) if push else None
     return write_report(replace(result, pushed=pushed, seconds=time.monotonic() - began), report_file)
 
 
-def _build_and_prove(recipe: _Recipe, name: str, report: Report, *, check_reproducible: bool) -> BuildResult:
+def _build_and_prove(recipe: _Recipe, name: str, report: Report, *, twice: bool, allow_network: bool) -> BuildResult:
     """Build an image under a temporary name, prove it, and give it its own; nothing is left of one that fails."""
     began = time.monotonic()
     files, engine = recipe.files, recipe.engine
@@ -116,13 +126,13 @@ def _build_and_prove(recipe: _Recipe, name: str, report: Report, *, check_reprod
             report(Started("build", f"Building on {recipe.base.name} with {recipe.builder.name}"))
             built = time.monotonic()
             with fitting(files, engine.platform, report, "the engine"):
-                context = recipe.make(temporary, log, fresh=check_reproducible)
+                context = recipe.make(temporary, log, fresh=twice)
             size, took = engine.size(temporary), time.monotonic() - built
             report(Done("build", f"Built {human_size(size)} in {took:.1f} s ({recipe.builder.name})"))
-            if check_reproducible:
+            if twice:
                 reproduce(engine, temporary, lambda again: recipe.make(again, BuildLog(kept.keep), fresh=True), report)
             asked = time.monotonic()
-            replays = prove(engine, temporary, files, report)
+            replays = prove(engine, temporary, files, network=network, report=report)
             steps = (*by_name(log.finish()), Step("proof", cached=False, seconds=time.monotonic() - asked))
             layers = read_layers(engine, temporary, recipe.base.reference, digests_of(engine, name))
             packages = with_reasons(read_installed(engine, temporary), files, recipe.target)
@@ -231,6 +241,7 @@ def _engine_or_folder(files: EnvelopeFiles, target: Target, base: str, micromamb
             "mirror of Debian `--secret id=apt_conf,src=APT_CONF`)",
         ) from None
     try:
-        yield engine
+        with engine.watched():
+            yield engine
     finally:
         engine.close()

@@ -26,7 +26,7 @@ from model_envelope.store.draft import Draft
 Command = Callable[..., Sequence[str | Path]]
 """Gives the command that runs an interpreter with the arguments that it is called with."""
 
-_NETWORK = re.compile(
+NO_NETWORK = re.compile(
     r"name resolution|Name or service not known|Network is unreachable|No address associated|NameResolutionError|"
     r"getaddrinfo failed|Connection refused|ConnectionError|URLError"
 )
@@ -147,7 +147,7 @@ def _replay_in(room: Room, envelope: EnvelopeFiles, *, network: bool) -> Replaye
             return replay_with(room.command, envelope, network=network, env={**own, "HOME": str(home)})
         except EnvelopeError as failed:
             said = str(failed)
-            if not network and _NETWORK.search(said):
+            if not network and NO_NETWORK.search(said):
                 failed.hint = (
                     "there is no network in a clean room: what the model fetches has to travel with it; where it "
                     "needs a service to answer, `--allow-network` proves it with the network"

@@ -258,10 +258,9 @@ def _in_docker(
     log: Log,
     report: Report,
 ) -> ServeResult:
-    from model_envelope.targets.asking import wait_until_ready
     from model_envelope.targets.engine import Engine
     from model_envelope.workflows.build import build
-    from model_envelope.workflows.image_proof import still_running
+    from model_envelope.workflows.image_proof import published_until_ready
 
     image = default_image_name(files)
     engine = Engine.connect()
@@ -273,7 +272,7 @@ def _in_docker(
             build(files.path, arrow=arrow, image=image, base_image=base_image, report=report)
         report(Started("serve", f"Starting {image}"))
         with engine.running(image, host=host, port=port or None, arguments=_options(settings)) as container:
-            wait_until_ready(container.url, lambda: still_running(container), container.log)
+            published_until_ready(container)
             result = ServeResult(container.url, files.digest, Place.DOCKER, tuple(files.signature.methods))
             report(Done("serve", f"Serving at {result.url} ({image})"))
             with suppress(KeyboardInterrupt):
