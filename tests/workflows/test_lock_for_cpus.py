@@ -1,11 +1,13 @@
 """Locks for machines without a graphics card: builds for CPUs from an index of their own, nothing for cards alone."""
 
-import json
-from dataclasses import dataclass
+import tomllib
+from dataclasses import dataclass, replace
 
 import pytest
 from handmade import make_envelope, seal
+from models import dump, write_module
 from wheelhouses import SimpleIndex
+from wheels import make_environment
 
 from model_envelope.dependencies import builds
 from model_envelope.dependencies.resolvers import uv
@@ -18,6 +20,8 @@ from model_envelope.runtime.reading import read_envelope, read_json
 from model_envelope.store.ledger import read_ledger
 from model_envelope.workflows.audit import audit
 from model_envelope.workflows.lock import lock
+from model_envelope.workflows.pack import Aim, Asked, Label, SampleFile, pack
+from model_envelope.workflows.render import render
 from model_envelope.workflows.verify import verify
 
 LINUX = 'platform_system == "Linux"'
@@ -135,16 +139,13 @@ def test_a_mirror_leaves_no_trace(indexes, needing, tmp_path, monkeypatch):
     everything = b"".join(path.read_bytes() for path in second.path.rglob("*") if path.is_file())
     assert b"hunter2" not in everything
     assert b"127.0.0.1" not in everything
-    (place,) = (pin for pin in json.loads(json.dumps(_wheels(second.path))) if "torch-" in pin)
-    assert place == "https://download.pytorch.org/whl/cpu/torch-2.13.0%2Bcpu-py3-none-any.whl"
-
-
-def _wheels(envelope):
-    import tomllib
-
-    document = tomllib.loads((envelope / NAME).read_text())
-    assert parse((envelope / NAME).read_bytes()) == Lock.parse(read_envelope(envelope).lock.read_bytes())
-    return [wheel["url"] for package in document["packages"] for wheel in package["wheels"]]
+    written = (second.path / NAME).read_bytes()
+    assert parse(written) == Lock.parse(read_envelope(second.path).lock.read_bytes())
+    addresses = {
+        package["name"]: package["wheels"][0]["url"] for package in tomllib.loads(written.decode())["packages"]
+    }
+    assert addresses["torch"] == "https://download.pytorch.org/whl/cpu/torch-2.13.0%2Bcpu-py3-none-any.whl"
+    assert addresses["filelock"].startswith("https://files.pythonhosted.org/")
 
 
 def test_an_index_of_ones_own_that_has_the_builds_will_do(indexes, needing, tmp_path, monkeypatch):
@@ -265,6 +266,86 @@ def test_an_environment_with_such_a_build_is_locked_as_it_is(indexes, needing, r
 def test_no_index_is_asked_where_pip_is_to_ask_none(indexes):
     offline = builds.with_published(indexes.pypi.index, {"torch": "2.13.0+cpu"})
     assert offline.published
-    from dataclasses import replace
-
     assert not builds.with_published(replace(indexes.pypi.index, no_index=True), {"torch": "2.13.0+cpu"}).published
+
+
+MODEL = """
+    import torch
+    import xgboost
+
+    class Model:
+        def predict(self, x: int) -> int:
+            return x + len(torch.VERSION[:1]) + len(xgboost.__name__)
+"""
+
+
+@pytest.fixture
+def on_a_card(indexes, tmp_path):
+    """A pickled model, its samples, and the Python of an environment whose packages are for graphics cards."""
+    indexes.pypi.add("xgboost", "3.0.2", requires=[f"nvidia-nccl-cu12; {LINUX}"])
+    indexes.pypi.add("nvidia-nccl-cu12")
+    python = make_environment(tmp_path / "env", sorted(indexes.pypi.folder.glob("*.whl")))
+    for noted in (tmp_path / "env").glob("lib/*/site-packages/*/direct_url.json"):
+        # All came from the index, but for torch: that was installed from a file.
+        if not noted.parent.name.startswith("torch-"):
+            noted.unlink()
+    indexes.pypi.add("xgboost-cpu", "3.0.2", files={"xgboost.py": "VERSION = '3.0.2'\n"})
+    write_module(tmp_path, "model_of_test", MODEL)
+    dump(tmp_path, "model_of_test.Model()", "model.pkl", python)
+    (tmp_path / "x.json").write_text('{"x": 1}')
+
+    def packed(name, **options):
+        samples = SampleFile(tmp_path / "x.json", "x.json")
+        into = tmp_path / name
+        return pack(
+            tmp_path / "model.pkl", samples=samples, label=Label("small"), python=str(python), into=into, **options
+        )
+
+    return packed
+
+
+def test_a_model_of_a_machine_with_a_card_is_packed_for_cpus(on_a_card, tmp_path):
+    result = on_a_card("out", cpu=True)
+    assert result.proven
+    assert versions(result.path) == {"filelock": "1.0", "torch": "2.13.0+cpu", "xgboost-cpu": "3.0.2"}
+    assert not (result.path / "env" / "wheels").exists(), "the build for cards stays behind"
+    assert needs(result.path) == ["torch==2.13.0+cpu", "xgboost-cpu==3.0.2"]
+    assert [(item.name, item.version) for item in result.kept] == [("torch", "2.13.0+cpu"), ("xgboost-cpu", "3.0.2")]
+    noted = witness(result.path)
+    assert noted["cpu"]["torch"] == "2.13.0 -> 2.13.0+cpu"
+    assert {item["name"]: item["requires"] for item in noted["packages"]}["torch"] == ["filelock"]
+    assert "for graphics cards alone" in {item["name"]: item["reason"] for item in noted["dropped"]}["nvidia-nccl-cu12"]
+    assert lock(result.path, into=tmp_path / "again").digest == result.digest
+
+
+def test_what_is_to_be_kept_stays_for_cards(on_a_card):
+    result = on_a_card("out", cpu=True, asked=Asked(keep=("xgboost", "nvidia-nccl-cu12")), prove=False)
+    assert versions(result.path) == {
+        "filelock": "1.0",
+        "nvidia-nccl-cu12": "1.0",
+        "torch": "2.13.0+cpu",
+        "xgboost": "3.0.2",
+    }
+
+
+def test_a_model_packed_without_a_lock_gets_one_for_cpus_later(on_a_card, tmp_path):
+    unlocked = on_a_card("unlocked", cpu=True, lock=False)
+    assert "torch" in versions(lock(unlocked.path, into=tmp_path / "locked").path)
+    assert "triton" not in versions(lock(unlocked.path, into=tmp_path / "once-more").path)
+
+
+def test_rendering_says_how_much_is_for_cards_alone(on_a_card, tmp_path):
+    for_cards, for_cpus = on_a_card("cards", prove=False), on_a_card("cpus", cpu=True)
+    said = []
+    render(for_cards.path, into=tmp_path / "contexts", report=said.append)
+    (note,) = (event.text for event in said if isinstance(event, Note))
+    assert note.startswith("4 of 8 packages, ")
+    assert f"`envelope lock {for_cards.path} --cpu` gives an envelope without them" in note
+    said.clear()
+    render(for_cpus.path, into=tmp_path / "contexts", report=said.append)
+    assert not [event for event in said if isinstance(event, Note)]
+
+
+def test_a_lock_of_a_conda_environment_is_refused(on_a_card):
+    with pytest.raises(InvalidInput, match="--cpu"):
+        on_a_card("out", cpu=True, resolver="conda-lock", aim=Aim())

@@ -106,6 +106,11 @@ def page_of(name: str, version: str, environ: Mapping[str, str] = os.environ) ->
     return f"{builds.address(label, mirrors=environ)}/{name}/" if builds and label else ""
 
 
+def public_pages(lock: Lock) -> list[str]:
+    """Give the public pages that list the files of such builds in a lock, sorted."""
+    return sorted({page for pin in lock.pins if (page := page_of(pin.name, pin.version, {}))})
+
+
 def public_file(name: str, version: str, file: str) -> str:
     """Give the public address of a file of such a build; nothing for a version without a known label."""
     builds = builds_of(name)

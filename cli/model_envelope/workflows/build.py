@@ -25,6 +25,7 @@ from model_envelope.targets.context import Context, Install, carry_uv, render_co
 from model_envelope.targets.engine import Engine, split_name
 from model_envelope.targets.target import Target
 from model_envelope.workflows.build_network import apt_conf, mamba_authentication, network
+from model_envelope.workflows.cpu import gpu_note
 from model_envelope.workflows.fitting import fitting
 from model_envelope.workflows.image_proof import prove
 from model_envelope.workflows.render import (
@@ -86,7 +87,7 @@ def build(
         recipe = _Recipe(files, chosen, base, micromamba, builder, engine)
         temporary = f"envelope-build/{chosen.kind}:{uuid.uuid4().hex}"
         try:
-            for text in unknown_libraries(read_libraries(files.path)):
+            for text in filter(None, [*unknown_libraries(read_libraries(files.path)), gpu_note(files, chosen)]):
                 report(Note(text))
             report(Started("build", f"Building on {base} with {builder.name}"))
             built = time.monotonic()

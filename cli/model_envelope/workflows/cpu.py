@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from packaging.version import Version
@@ -12,9 +13,13 @@ from model_envelope.dependencies.needs import Dropped, Needs
 from model_envelope.dependencies.requirements import exact_versions, with_versions
 from model_envelope.dependencies.resolvers import LockRequest
 from model_envelope.foundation.accelerators import builds_of, cpu_version, gpu_pins, is_for_gpus, stand_in
+from model_envelope.foundation.files import human_size
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Note, Report
+from model_envelope.runtime.reading import EnvelopeFiles
+from model_envelope.targets.target import Target
+from model_envelope.workflows.provenance import read_provenance
 
 FOR_GPUS = "for graphics cards alone, and the lock is for CPUs"
 FOR_A_BUILD = "only a build for graphics cards requires it, and the lock is for CPUs"
@@ -85,7 +90,7 @@ def exchange(request: LockRequest, found: Lock, platform: Platform, python: str,
     builds = {
         pin.name: version
         for pin in found.pins
-        if pin.name not in {*keep, *request.wheels} and (version := cpu_version(pin.name, pin.version, platform))
+        if pin.name not in keep and (version := cpu_version(pin.name, pin.version, platform))
     }
     index = with_published(request.index, builds)
     require_builds(index, builds, platform, python)
@@ -96,6 +101,7 @@ def exchange(request: LockRequest, found: Lock, platform: Platform, python: str,
             request,
             requirements=with_versions(request.requirements, {**builds, **wanted}, names),
             constraints={**constraints, **wanted, **builds},
+            wheels={name: path for name, path in request.wheels.items() if name not in {*builds, *names}},
             index=index,
         ),
         builds,
@@ -115,8 +121,10 @@ def without_label(requirements: bytes) -> bytes:
     return with_versions(requirements, plain)
 
 
-def with_exchanged(needs: Needs, versions: Mapping[str, str], names: Mapping[str, str], lock: Lock) -> Needs:
-    """Give needs as they are locked: other builds, and what stands in for others, with the reasons for these."""
+def with_exchanged(
+    needs: Needs, versions: Mapping[str, str], names: Mapping[str, str], lock: Lock, gone: Sequence[Dropped]
+) -> Needs:
+    """Give needs as they are locked: other builds, what stands in for others, what is ``gone``; each with reasons."""
     kept = []
     for item in needs.kept:
         new = names.get(item.name)
@@ -125,7 +133,13 @@ def with_exchanged(needs: Needs, versions: Mapping[str, str], names: Mapping[str
             kept.append(replace(item, name=new, version=lock.versions().get(new, ""), reasons=told))
         else:
             kept.append(replace(item, version=versions[item.name]) if item.name in versions else item)
-    return replace(needs, kept=tuple(sorted(kept, key=lambda item: item.name)), replaced={**needs.replaced, **names})
+    dropped = {item.name: item for item in (*needs.dropped, *gone)}
+    return replace(
+        needs,
+        kept=tuple(sorted(kept, key=lambda item: item.name)),
+        dropped=tuple(dropped[name] for name in sorted(dropped)),
+        replaced={**needs.replaced, **names},
+    )
 
 
 def tell_exchanged(instead: Mapping[str, str], report: Report) -> None:
@@ -135,3 +149,20 @@ def tell_exchanged(instead: Mapping[str, str], report: Report) -> None:
     said += [f"{len(gone)} left out that only graphics cards need ({', '.join(gone)})"] if gone else []
     if said:
         report(Note(f"for CPUs: {'; '.join(said)}"))
+
+
+def gpu_note(files: EnvelopeFiles, target: Target) -> str:
+    """Say how much of a lock a target without a graphics card has no use for, and how to leave it out; else nothing."""
+    if target.gpu or not files.lock.is_file():
+        return ""
+    lock = Lock.parse(files.lock.read_bytes(), where=str(files.lock))
+    pins = gpu_pins(lock)
+    if not pins:
+        return ""
+    noted = {(item["name"], item["version"]): item.get("size") for item in read_provenance(files).get("packages", ())}
+    sizes = [size for pin in pins if (size := noted.get((pin.name, pin.version)))]
+    much = f"{len(pins)} of {len(lock.pins)} packages" + (f", {human_size(sum(sizes))}," if sizes else "")
+    return (
+        f"{much} are for graphics cards alone, and the target `{target.kind}` has "
+        f"none: `envelope lock {shlex.quote(str(files.path))} --cpu` gives an envelope without them"
+    )

@@ -162,7 +162,7 @@ def lock(
             name=files.description.name,
             provenance={
                 **without_proof(witness),
-                **_dropped(witness, (*found.gone, *gone)),
+                **_dropped(witness, gone, found.gone),
                 **({"cpu": {**witness.get("cpu", {}), **found.instead}} if for_cpus else {}),
                 **({"upgraded": _upgraded(upgrades, before or asked.constraints, locked)} if upgrades else {}),
                 **({"for": together.kind} if together else {}),
@@ -227,7 +227,8 @@ def _upgraded(upgrades: Mapping[str, str], before: Mapping[str, str], lock: Lock
     return {name: f"{before.get(name, 'none')} -> {after.get(name, 'none')}" for name in sorted(upgrades)}
 
 
-def _dropped(witness: Mapping[str, Any], gone: Sequence[Dropped]) -> dict[str, Any]:
+def _dropped(witness: Mapping[str, Any], gone: Sequence[Dropped], for_cpus: Sequence[Dropped]) -> dict[str, Any]:
     """Give what was dropped when the envelope was packed, and what the lock had to leave out beside."""
-    noted = {item["name"]: item for item in (*map(asdict, gone), *witness.get("dropped", ()))}
+    items = (*map(asdict, gone), *witness.get("dropped", ()), *map(asdict, for_cpus))
+    noted = {item["name"]: item for item in items}
     return {"dropped": [noted[name] for name in sorted(noted)]} if noted else {}

@@ -153,12 +153,12 @@ def _lock(
         raise
     locked, gone = filter_lock(found.lock, needs.left_out, report)
     if how.cpu:
-        needs = with_exchanged(needs, found.versions, found.names, locked)
+        needs = with_exchanged(needs, found.versions, found.names, locked, found.gone)
         draft.write("env/requirements.in", needs.requirements)
         tell_exchanged(found.instead, report)
     write_lock(draft, locked, goal, report)
     report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes{goal.beyond()} ({resolver.name})"))
-    return Locked(needs.locked(locked.versions(), (*found.gone, *gone)), locked, resolver.name, found.instead)
+    return Locked(needs.locked(locked.versions(), gone), locked, resolver.name, found.instead)
 
 
 def _pin_for_conda(
