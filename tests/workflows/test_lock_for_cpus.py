@@ -12,7 +12,7 @@ from wheels import make_environment
 from model_envelope.dependencies import builds
 from model_envelope.dependencies.resolvers import uv
 from model_envelope.foundation.errors import InvalidInput, ToolFailed, Unsolvable
-from model_envelope.foundation.lockfile import Lock
+from model_envelope.foundation.lockfile import Lock, Pin
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Note
 from model_envelope.foundation.pylock import NAME, parse
@@ -261,6 +261,11 @@ def test_an_environment_with_such_a_build_is_locked_as_it_is(indexes, needing, r
     result = lock(needing("torch==2.13.0+cpu"), resolver=resolver, into=tmp_path / "out", trust=True)
     assert result.proven
     assert versions(result.path) == {"filelock": "1.0", "torch": "2.13.0+cpu"}
+
+
+def test_a_build_of_an_image_gets_the_pages_with_the_settings_of_this_machine(indexes):
+    lock = Lock((Pin("torch", "2.13.0+cpu", (indexes.cpu["torch"],)), Pin("filelock", "1.0", ("sha256:" + "a" * 64,))))
+    assert builds.with_links_for(indexes.pypi.index, lock).find_links == (f"{indexes.pytorch.url}/cpu/torch/",)
 
 
 def test_no_index_is_asked_where_pip_is_to_ask_none(indexes):

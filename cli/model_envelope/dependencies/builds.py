@@ -19,6 +19,7 @@ from model_envelope.dependencies.troubles import trouble_on_pages
 from model_envelope.dependencies.wheels import unfit_tags
 from model_envelope.foundation.accelerators import builds_of, page_of
 from model_envelope.foundation.errors import ToolFailed, Unsolvable
+from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.platforms import Platform
 from model_envelope.runtime.errors import Problem
 
@@ -37,6 +38,12 @@ def with_published(index: IndexSettings, versions: Mapping[str, str]) -> IndexSe
             page = next(iter(fetch(index, [address])))
             found += [address] if files_of(page, (name, str(Version(version)))) else []
     return replace(index, published=(*index.published, *found))
+
+
+def with_links_for(index: IndexSettings, lock: Lock) -> IndexSettings:
+    """Give settings for an installer elsewhere, which is to find all that a lock names: such pages are links to it."""
+    found = with_published(index, lock.versions())
+    return replace(found, find_links=(*found.find_links, *found.published), published=())
 
 
 def require_builds(index: IndexSettings, versions: Mapping[str, str], platform: Platform, python: str) -> None:

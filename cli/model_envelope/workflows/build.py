@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from model_envelope.dependencies.builds import with_links_for
 from model_envelope.dependencies.conda.channels import Channels, read_channels
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.programs import find_uv
 from model_envelope.foundation.errors import ToolFailed, ToolMissing
 from model_envelope.foundation.files import human_size, scratch_folder
 from model_envelope.foundation.libraries import read_libraries
+from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.foundation.secrets import scrub
@@ -137,7 +139,7 @@ class _Recipe:
 
 def _build(builder: Builder, context: Context, image: str, python: str, report: Report, *, fresh: bool) -> None:
     """Build with pip's own settings of this machine; what a builder said is shown without their credentials."""
-    settings = IndexSettings.from_environment()
+    settings = with_links_for(IndexSettings.from_environment(), Lock.parse(context.lock))
     channels = read_channels() if (context.path / "conda-lock.yml").is_file() else Channels()
     try:
         builder.build(
