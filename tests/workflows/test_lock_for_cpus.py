@@ -1,5 +1,6 @@
 """Locks for machines without a graphics card: builds for CPUs from an index of their own, nothing for cards alone."""
 
+import re
 import tomllib
 from dataclasses import dataclass, replace
 
@@ -272,6 +273,19 @@ def test_no_index_is_asked_where_pip_is_to_ask_none(indexes):
     offline = builds.with_published(indexes.pypi.index, {"torch": "2.13.0+cpu"})
     assert offline.published
     assert not builds.with_published(replace(indexes.pypi.index, no_index=True), {"torch": "2.13.0+cpu"}).published
+
+
+@pytest.mark.network
+def test_what_pytorch_itself_brings_for_cards_is_known(indexes, needing, tmp_path, monkeypatch):
+    monkeypatch.delenv("PIP_INDEX_URL")
+    old = needing("torch==2.13.0")
+    names = Lock.parse(read_envelope(lock(old, prove=False, into=tmp_path / "usual").path).lock.read_bytes()).versions()
+    for_cards = {name for name in names if re.search("nvidia|cuda|triton", name)}
+    assert len(for_cards) > 10
+    result = lock(old, cpu=True, prove=False, into=tmp_path / "cpu")
+    assert versions(result.path).keys() == {"filelock", "torch"}
+    reasons = {item["name"]: item["reason"] for item in witness(result.path)["dropped"]}
+    assert {name for name, reason in reasons.items() if reason.startswith("for graphics cards alone")} == for_cards
 
 
 MODEL = """
