@@ -264,6 +264,15 @@ def test_an_environment_with_such_a_build_is_locked_as_it_is(indexes, needing, r
     assert versions(result.path) == {"filelock": "1.0", "torch": "2.13.0+cpu"}
 
 
+@every_resolver
+def test_where_such_a_build_cannot_be_had_it_is_said_where_it_would_be(indexes, needing, resolver, monkeypatch):
+    monkeypatch.setenv("ENVELOPE_PYTORCH_INDEX", "http://127.0.0.1:9/whl")
+    with pytest.raises(Unsolvable, match=r"torch==2\.13\.0\+cpu") as caught:
+        lock(needing("torch==2.13.0+cpu"), resolver=resolver, trust=True)
+    assert "are on https://download.pytorch.org/whl" in caught.value.hint
+    assert "ENVELOPE_PYTORCH_INDEX" in caught.value.hint
+
+
 def test_a_build_of_an_image_gets_the_pages_with_the_settings_of_this_machine(indexes):
     lock = Lock((Pin("torch", "2.13.0+cpu", (indexes.cpu["torch"],)), Pin("filelock", "1.0", ("sha256:" + "a" * 64,))))
     assert builds.with_links_for(indexes.pypi.index, lock).find_links == (f"{indexes.pytorch.url}/cpu/torch/",)
