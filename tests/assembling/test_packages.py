@@ -122,11 +122,40 @@ def test_a_lock_without_packages_gives_an_environment(assembled, tmp_path):
     assert json.loads((assembled("uv", lock=lock) / "packages.json").read_text()) == {"packages": []}
 
 
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_pages_of_publishers_are_used_unless_settings_were_handed_in(installer, simple_index, tmp_path, monkeypatch):
+    index = simple_index()
+    lock = tmp_path / "builds.lock"
+    lock.write_bytes(Lock((Pin("torch", "2.13.0+cpu", (index.add("torch", "2.13.0+cpu"),)),)).to_bytes())
+    uv = shutil.which("uv", path=Path(sys.executable).parent)
+    monkeypatch.setattr(packages, "CARRIED_UV", Path(uv if installer == "uv" else tmp_path / "none"))
+    monkeypatch.setattr(packages, "PREFIX", tmp_path / "opt" / "venv")
+    monkeypatch.setattr(packages, "INSTALLER", tmp_path / "installer")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    # Nothing else has it.
+    nowhere = simple_index("nowhere").url
+    for name, value in {"PIP_CONFIG_FILE": "/dev/null", "PIP_INDEX_URL": nowhere, "UV_DEFAULT_INDEX": nowhere}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    asked = {"python": PYTHON, "find_links": None, "wheelhouse": None, "published": [f"{index.url}/cpu/torch/"]}
+    monkeypatch.setattr(network, "names_indexes", lambda: True)
+    with pytest.raises(packages.CannotInstall):
+        packages.assemble(lock, tmp_path / "one", **asked)
+    assert not index.asked
+    monkeypatch.setattr(network, "names_indexes", lambda: False)
+    packages.assemble(lock, tmp_path / "two", **asked)
+    inventory = tmp_path / "two" / packages.PREFIX.relative_to("/") / "packages.json"
+    assert [item["version"] for item in json.loads(inventory.read_text())["packages"]] == ["2.13.0+cpu"]
+
+
 def test_secrets_become_the_variables_of_both_installers(tmp_path):
     assert network.variables(tmp_path) == {}
+    assert not network.names_indexes(tmp_path)
     for name in ("pip_conf", "uv_toml", "netrc", "ca"):
         (tmp_path / name).touch()
     (tmp_path / "proxy").write_text("HTTPS_PROXY=http://me:a=b@proxy:3128\nNO_PROXY=localhost\n\n")
+    assert network.names_indexes(tmp_path)
     found = network.variables(tmp_path)
     assert found["HTTPS_PROXY"] == "http://me:a=b@proxy:3128"
     assert found["PIP_CONFIG_FILE"] == str(tmp_path / "pip_conf")

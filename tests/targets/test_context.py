@@ -156,9 +156,6 @@ def test_the_dockerfile_of_a_conda_lock(for_conda, tmp_path, golden):
     text = without_versions(text)
     golden("Dockerfile.conda", text)
     golden("conda-lock.yml", (context.path / "conda-lock.yml").read_text())
-    hadolint = Path(sys.executable).with_name("hadolint")
-    done = subprocess.run([hadolint, "--no-color", context.path / "Dockerfile"], capture_output=True, check=False)
-    assert done.stdout == b""
 
 
 def test_what_conda_provides_is_not_installed_once_more(for_conda, tmp_path):
@@ -223,18 +220,6 @@ def test_a_list_of_libraries_that_could_run_something_is_refused(scorer, tmp_pat
     with pytest.raises(InvalidInput) as caught:
         render(scorer, tmp_path / "out")
     assert caught.value.code == "libraries.malformed"
-
-
-@pytest.mark.parametrize("install", Install)
-def test_hadolint_finds_nothing(needy, tmp_path, install):
-    scorer = needy
-    context = render(scorer, tmp_path / "out", install=install)
-    hadolint = Path(sys.executable).with_name("hadolint")
-    done = subprocess.run(
-        [hadolint, "--no-color", context.path / "Dockerfile"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
-    assert done.stdout == ""
 
 
 def test_the_context_holds_the_envelope_the_lock_and_the_runtime_and_nothing_else(scorer, tmp_path):

@@ -20,6 +20,7 @@ def main() -> int:
     packages.add_argument("--python", required=True, metavar="X.Y")
     packages.add_argument("--find-links", type=Path)
     packages.add_argument("--wheelhouse", type=Path)
+    packages.add_argument("--published", action="append", default=[], metavar="URL")
     code = layers.add_parser("code", help="compile Python files that were copied into a folder")
     code.add_argument("folder", type=Path)
     libraries = layers.add_parser("system", help="install libraries that the base image lacks")
@@ -34,6 +35,7 @@ def main() -> int:
                 python=given.python,
                 find_links=given.find_links,
                 wheelhouse=given.wheelhouse,
+                published=given.published,
             )
         elif given.layer == "system":
             system.install(dict(text.split("=", 1) for text in given.libraries), given.into)

@@ -13,6 +13,11 @@ _FILES = {
 }
 
 
+def names_indexes(folder: Path = SECRETS) -> bool:
+    """Tell whether settings of pip or uv were handed in: they say where packages come from."""
+    return any((folder / name).is_file() for name in ("pip_conf", "uv_toml"))
+
+
 def variables(folder: Path = SECRETS) -> dict[str, str]:
     """Give the variables that lead an installer to the secrets that are there.
 

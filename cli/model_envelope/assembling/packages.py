@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,11 +28,20 @@ class CannotInstall(Exception):
     """The packages cannot be installed; what the installer said stands above."""
 
 
-def assemble(lock: Path, into: Path, *, python: str, find_links: Path | None, wheelhouse: Path | None) -> None:
+def assemble(
+    lock: Path,
+    into: Path,
+    *,
+    python: str,
+    find_links: Path | None,
+    wheelhouse: Path | None,
+    published: Sequence[str] = (),
+) -> None:
     """Make the environment of a lock, as ``opt/venv`` in the folder ``into``.
 
     ``python`` (``3.11``) is what the interpreter that runs this must be. ``find_links`` is a folder of wheels beside
-    the index, ``wheelhouse`` one in its place. An environment that is there already (conda's) is added to.
+    the index, ``wheelhouse`` one in its place. ``published`` are public pages of wheels that are not on the public
+    index; settings that are handed in stand for them too. An environment that is there already (conda's) is added to.
 
     Raises :class:`CannotInstall`.
     """
@@ -50,6 +59,8 @@ def assemble(lock: Path, into: Path, *, python: str, find_links: Path | None, wh
             options += ["--no-index", "--find-links", wheelhouse]
         elif find_links is not None:
             options += ["--find-links", find_links]
+        if wheelhouse is None and not network.names_indexes():
+            options += [word for page in published for word in ("--find-links", page)]
         name, command, variables = _installer(offline=wheelhouse is not None)
         with _told(f"{count} packages, with {name}"):
             _run([*command, *options], f"{name} cannot install the packages", {**os.environ, **variables})

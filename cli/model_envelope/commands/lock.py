@@ -4,7 +4,16 @@ from typing import Annotated
 
 import typer
 
-from model_envelope.commands.options import AllowNetwork, EnvelopeArgument, Json, Platforms, Python, Resolver, Trust
+from model_envelope.commands.options import (
+    AllowNetwork,
+    Cpu,
+    EnvelopeArgument,
+    Json,
+    Platforms,
+    Python,
+    Resolver,
+    Trust,
+)
 from model_envelope.commands.output import Line, command
 from model_envelope.workflows import lock as workflow
 
@@ -32,6 +41,7 @@ def lock(
             show_default=False,
         ),
     ] = None,
+    cpu: Cpu = None,
     no_proof: Annotated[bool, typer.Option("--no-proof", help="Do not replay the samples in a clean room.")] = False,
     output: Annotated[
         Path | None,
@@ -55,6 +65,7 @@ def lock(
             python_version=python_version,
             upgrade=upgrade_package or (),
             target=target,
+            cpu=cpu,
             prove=not no_proof,
             trust=trust,
             python=python,

@@ -62,6 +62,16 @@ Platforms = Annotated[
     ),
 ]
 
+Cpu = Annotated[
+    bool | None,
+    typer.Option(
+        "--cpu/--gpu",
+        help="Lock for machines without a graphics card: builds for CPUs, nothing for cards alone. "
+        "Default: as it was; with --for, as the target is.",
+        show_default=False,
+    ),
+]
+
 TargetName = Annotated[
     str, typer.Option("--target", metavar="TARGET", help="What to make: service, or a folder of your own.")
 ]

@@ -80,6 +80,12 @@ def pack(
     no_lock: Annotated[bool, typer.Option("--no-lock", help="Leave the lock to a later `envelope lock`.")] = False,
     resolver: Resolver = "auto",
     platform: Platforms = None,
+    cpu: Annotated[
+        bool,
+        typer.Option(
+            "--cpu", help="Lock for machines without a graphics card: builds for CPUs, nothing for cards alone."
+        ),
+    ] = False,
     no_proof: Annotated[bool, typer.Option("--no-proof", help="Do not replay the samples in a clean room.")] = False,
     minimal: Annotated[
         bool, typer.Option("--minimal", help="Leave out direct needs without which the clean room gives the answers.")
@@ -135,6 +141,7 @@ def pack(
             lock=not no_lock,
             prove=not no_proof,
             minimal=minimal,
+            cpu=cpu,
             network=allow_network,
             resolver=resolver,
             with_diff=with_diff,

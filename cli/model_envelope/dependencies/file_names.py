@@ -54,7 +54,7 @@ def _key(pin: Pin) -> tuple[str, str]:
 
 
 def with_files_of_all_indexes(lock: Lock, index: IndexSettings) -> Lock:
-    """Add the hashes of the files that extra indexes and folders of wheels have of a version.
+    """Add the hashes of the files that extra indexes, folders of wheels and publishers' pages have of a version.
 
     uv takes the files of one index, the main one before others, and of a folder those that fit the interpreter; pip
     those of all. Without this a lock would hold on fewer platforms, and be another one than pip-tools gives.
@@ -64,6 +64,7 @@ def with_files_of_all_indexes(lock: Lock, index: IndexSettings) -> Lock:
     for folder in index.local_folders():
         _add_folder(folder, found, set(found))
     pages = [(f"{url.rstrip('/')}/{name}/", (name, version)) for name, version in found for url in extra]
+    pages += [(page, key) for page in index.published for key in found if page.endswith(f"/{key[0]}/")]
     for key, files in _all_listed(index, pages):
         found[key] |= files
     return Lock(
@@ -86,7 +87,7 @@ def listed_lock(versions: Mapping[str, str], index: IndexSettings) -> Lock | Non
         _add_folder(folder, found, set(found))
     wanted = [(page, key) for key in found for page in addresses(index, key[0])]
     for (_, key), page in zip(wanted, fetch(index, [page for page, _ in wanted]), strict=True):
-        files = _files_of(page, key)
+        files = files_of(page, key)
         if page.state not in (State.LISTED, State.MISSING) or not all(file.hash for file in files):
             return None
         found[key] |= {file.hash: file.name for file in files}
@@ -141,7 +142,7 @@ def _add_folder(folder: Path, found: dict[tuple[str, str], Files], lacking: set[
                 found[key][f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"] = path.name
 
 
-def _files_of(page: Page, key: tuple[str, str]) -> list[File]:
+def files_of(page: Page, key: tuple[str, str]) -> list[File]:
     """Give the files of one version. A page may list thousands, and most tell by their numbers that they are others."""
     numbers = _numbers(key[1])
     found = []
@@ -164,7 +165,7 @@ def _all_listed(
     """Read pages, each for the files of one version."""
     found = fetch(index, [page for page, _ in pages])
     for (_, key), page in zip(pages, found, strict=True):
-        yield key, {file.hash: file.name for file in _files_of(page, key) if file.hash}
+        yield key, {file.hash: file.name for file in files_of(page, key) if file.hash}
 
 
 def _place(key: tuple[str, str]) -> Path:

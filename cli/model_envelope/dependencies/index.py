@@ -31,7 +31,8 @@ class IndexSettings:
 
     URLs may carry credentials: they are handed to programs through their environment, and everything that is shown to
     a user goes through :meth:`redact`. ``index_url`` is None where nothing names one: the public index. ``wheels`` is a
-    folder of an envelope, looked into whatever is set on this machine.
+    folder of an envelope, ``published`` are pages of those who publish builds of their own (:mod:`.builds`): both are
+    looked into whatever is set on this machine.
     """
 
     index_url: str | None = None
@@ -43,6 +44,7 @@ class IndexSettings:
     proxy: str | None = None
     timeout: str | None = None
     wheels: Path | None = None
+    published: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> IndexSettings:
@@ -82,7 +84,7 @@ class IndexSettings:
         variables = {
             "PIP_INDEX_URL": self.index_url or "",
             "PIP_EXTRA_INDEX_URL": " ".join(self.extra_index_urls),
-            "PIP_FIND_LINKS": " ".join([*self.find_links, *self._own_wheels()]),
+            "PIP_FIND_LINKS": " ".join([*self.find_links, *self._always()]),
             "PIP_TRUSTED_HOST": " ".join(self.trusted_hosts),
             "PIP_CERT": str(self.ca_bundle or ""),
             "PIP_PROXY": self.proxy or "",
@@ -134,9 +136,9 @@ class IndexSettings:
         if self.timeout:
             given["UV_HTTP_TIMEOUT"] = self.timeout
         kept = {name: value for name, value in given.items() if not own.get(name)}
-        if self.wheels is not None:
+        if always := self._always():
             set_for_uv = own.get("UV_FIND_LINKS") or kept.get("UV_FIND_LINKS")
-            kept["UV_FIND_LINKS"] = ",".join([*filter(None, [set_for_uv]), *self._own_wheels()])
+            kept["UV_FIND_LINKS"] = ",".join([*filter(None, [set_for_uv]), *always])
         return kept
 
     def local_folders(self) -> tuple[Path, ...]:
@@ -158,16 +160,16 @@ class IndexSettings:
 
     def secrets(self) -> set[str]:
         """Give the credentials in these settings."""
-        urls = (self.index_url or "", *self.extra_index_urls, *self.find_links, self.proxy or "")
+        urls = (self.index_url or "", *self.extra_index_urls, *self.find_links, *self.published, self.proxy or "")
         return set().union(*map(credentials, urls))
 
     def with_wheels(self, folder: Path) -> IndexSettings:
         """Give the same settings with the wheels that travel in an envelope, where the folder is there."""
         return replace(self, wheels=folder.absolute()) if folder.is_dir() else self
 
-    def _own_wheels(self) -> list[str]:
+    def _always(self) -> list[str]:
         # As an address: a path may hold what separates the values of these variables.
-        return [] if self.wheels is None else [self.wheels.as_uri()]
+        return [*([] if self.wheels is None else [self.wheels.as_uri()]), *self.published]
 
     def _indexes(self) -> list[str]:
         return [self.index_url or DEFAULT_INDEX, *self.extra_index_urls]

@@ -71,7 +71,8 @@ class Page:
 def addresses(index: IndexSettings, name: str) -> tuple[str, ...]:
     """Give the addresses of all pages that may list files of a distribution."""
     links = (link for link in index.find_links if link.startswith(("http:", "https:")))
-    return (*(f"{url.rstrip('/')}/{name}/" for url in index.all_indexes()), *links)
+    published = (page for page in index.published if page.endswith(f"/{name}/"))
+    return (*(f"{url.rstrip('/')}/{name}/" for url in index.all_indexes()), *links, *published)
 
 
 def fetch(index: IndexSettings, urls: Iterable[str]) -> Iterator[Page]:

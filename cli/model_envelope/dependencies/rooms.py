@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from model_envelope.dependencies.builds import with_published
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.kept_rooms import (
     NO_SPACE,
@@ -63,7 +64,7 @@ def pip_recipe(lock: Lock, *, python: Path, index: IndexSettings | None = None) 
 
     def install(folder: Path, fresh: bool) -> None:
         (folder / "requirements.lock").write_bytes(content)
-        settings = IndexSettings.from_environment() if index is None else index
+        settings = with_published(IndexSettings.from_environment() if index is None else index, lock.versions())
         _make(folder, interpreter, settings, empty=not lock.pins, fresh=fresh)
 
     return Recipe(

@@ -2,9 +2,10 @@
 
 It says the same as ``requirements.lock``, and for each hash the name of the file. The address of a file is the one that
 the public index gives to any file of that name (https://docs.pypi.org/api/, "predictable URLs"), whatever index it was
-locked from: an address of a mirror, or of an index of one's own, would make the same lock another one elsewhere. What
-no public index can have, a version with a local label or a wheel that travels in the envelope, is named by its path:
-``wheels/`` beside this file.
+locked from: an address of a mirror, or of an index of one's own, would make the same lock another one elsewhere. So it
+is for builds with a known label (``2.13.0+cpu``), which have a public index too. What no public index can have, a
+version with another local label or a wheel that travels in the envelope, is named by its path: ``wheels/`` beside this
+file.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
+from model_envelope.foundation.accelerators import public_file
 from model_envelope.foundation.errors import Answered, InvalidInput
 from model_envelope.foundation.lockfile import Lock, Pin
 from model_envelope.foundation.platforms import Platform
@@ -133,6 +135,8 @@ def _package(pin: Pin, carried: Collection[str]) -> Package:
 
 
 def _place(pin: Pin, file: str, carried: Collection[str]) -> dict[str, Any]:
+    if file not in carried and (address := public_file(pin.name, pin.version, file)):
+        return {"url": address}
     if file in carried or Version(pin.version).local:
         return {"path": f"{WHEELS}/{file}"}
     kind = file.removesuffix(".whl").split("-")[-3] if _is_wheel(file) else "source"

@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from model_envelope.foundation import carrying, pylock
+from model_envelope.foundation.accelerators import public_pages
 from model_envelope.foundation.conda_lock import CondaLock
 from model_envelope.foundation.errors import InvalidInput, Refused
 from model_envelope.foundation.files import json_bytes, scratch_folder
@@ -109,6 +110,7 @@ def render_context(
             {"soname": item.soname, "package": item.package} for item in read_libraries(envelope.path).known
         ],
         "wheels": (envelope.path / WHEELS).is_dir(),
+        "published": public_pages(Lock.parse(lock)),
         "conda": conda is not None,
         "micromamba_image": _plain(micromamba_image, _IMAGE, "the image with micromamba"),
         "labels": instruction(

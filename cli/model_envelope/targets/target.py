@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.lockfile import Lock
@@ -21,7 +22,8 @@ class Target:
     """One kind of thing that an envelope can be built into.
 
     ``packages`` are the subpackages of this project that it carries as source, ``requirements`` the ranges of what they
-    need beside the model's own packages. ``offered`` is what options add to these; ``options`` were chosen.
+    need beside the model's own packages; ``gpu`` says whether its machines have a graphics card. ``offered`` is what
+    options add to these; ``options`` were chosen.
     """
 
     kind: str
@@ -29,6 +31,7 @@ class Target:
     packages: tuple[str, ...]
     requirements: tuple[str, ...]
     folder: Path
+    gpu: bool = False
     offered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     options: tuple[str, ...] = ()
 
@@ -107,9 +110,17 @@ def _read(folder: Path) -> Target:
             packages=tuple(document["packages"]),
             requirements=tuple(document["requirements"]),
             folder=folder.resolve(),
+            gpu=_flag(document, "gpu"),
             offered={name: tuple(texts) for name, texts in document.get("options", {}).items()},
         )
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} is no TOML: {error}", code="target.malformed") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{path} lacks {error}", code="target.malformed") from None
+
+
+def _flag(document: Mapping[str, Any], name: str) -> bool:
+    found = document.get(name, False)
+    if not isinstance(found, bool):
+        raise TypeError(f"`{name} = true` or `{name} = false`, found {found!r:.60}")
+    return found

@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 
 from model_envelope.dependencies.advisories import Advisories, Vulnerability, read_advisories
+from model_envelope.dependencies.builds import with_published
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.kept_rooms import installed_in, is_kept, kept_room
@@ -231,7 +232,7 @@ def _yanked(lock: Lock, offline: bool) -> tuple[tuple[Finding, ...], Asked]:
     not_asked: dict[str, str] = {}
     if offline:
         return (), Asked("yanked", (), 0, {pin.name: OFFLINE for pin in pins})
-    settings = IndexSettings.from_environment()
+    settings = with_published(IndexSettings.from_environment(), lock.versions())
     asked = [(pin, url) for pin in pins for url in addresses(settings, pin.name)]
     pages: dict[str, list[Page]] = {pin.name: [] for pin in pins}
     for (pin, _), page in zip(asked, fetch(settings, [url for _, url in asked]), strict=True):

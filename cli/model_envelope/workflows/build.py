@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from model_envelope.dependencies.builds import with_links_for
 from model_envelope.dependencies.conda.channels import Channels, read_channels
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.programs import find_uv
 from model_envelope.foundation.errors import ToolMissing
 from model_envelope.foundation.files import human_size, scratch_folder
 from model_envelope.foundation.libraries import read_libraries
+from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.foundation.secrets import scrub
@@ -31,6 +33,7 @@ from model_envelope.targets.target import Target
 from model_envelope.workflows.build_network import apt_conf, mamba_authentication, network
 from model_envelope.workflows.build_records import Ingredients, kept_log
 from model_envelope.workflows.build_report import BuildResult, as_before, with_reasons, write_report
+from model_envelope.workflows.cpu import gpu_note
 from model_envelope.workflows.fitting import fitting
 from model_envelope.workflows.image_proof import prove
 from model_envelope.workflows.render import (
@@ -105,15 +108,13 @@ def build(
             builder = choose_builder(engine)
             _refuse_conda_without_network(files, builder)
             recipe = _Recipe(files, chosen, begun, micromamba, builder, engine)
-            result = _build_and_prove(
-                recipe, name, report, check_reproducible=check_reproducible, allow_network=allow_network
-            )
+            result = _build_and_prove(recipe, name, report, twice=check_reproducible, connected=allow_network)
             ingredients.remember(engine, result)
         pushed = push_image(engine, name, report) if push else None
     return write_report(replace(result, pushed=pushed, seconds=time.monotonic() - began), report_file)
 
 
-def _build_and_prove(recipe: _Recipe, name: str, report: Report, *, twice: bool, allow_network: bool) -> BuildResult:
+def _build_and_prove(recipe: _Recipe, name: str, report: Report, *, twice: bool, connected: bool) -> BuildResult:
     """Build an image under a temporary name, prove it, and give it its own; nothing is left of one that fails."""
     began = time.monotonic()
     files, engine = recipe.files, recipe.engine
@@ -121,7 +122,7 @@ def _build_and_prove(recipe: _Recipe, name: str, report: Report, *, twice: bool,
     with kept_log(files.description.name, _redact(files), report) as kept:
         log = BuildLog(kept.keep, report)
         try:
-            for text in unknown_libraries(read_libraries(files.path)):
+            for text in filter(None, [*unknown_libraries(read_libraries(files.path)), gpu_note(files, recipe.target)]):
                 report(Note(text))
             report(Started("build", f"Building on {recipe.base.name} with {recipe.builder.name}"))
             built = time.monotonic()
@@ -132,7 +133,7 @@ def _build_and_prove(recipe: _Recipe, name: str, report: Report, *, twice: bool,
             if twice:
                 reproduce(engine, temporary, lambda again: recipe.make(again, BuildLog(kept.keep), fresh=True), report)
             asked = time.monotonic()
-            replays = prove(engine, temporary, files, network=network, report=report)
+            replays = prove(engine, temporary, files, network=connected, report=report)
             steps = (*by_name(log.finish()), Step("proof", cached=False, seconds=time.monotonic() - asked))
             layers = read_layers(engine, temporary, recipe.base.reference, digests_of(engine, name))
             packages = with_reasons(read_installed(engine, temporary), files, recipe.target)
@@ -196,7 +197,7 @@ class _Recipe:
 
 def _build(builder: Builder, context: Context, image: str, python: str, log: BuildLog, *, fresh: bool) -> None:
     """Build with pip's own settings of this machine."""
-    settings = IndexSettings.from_environment()
+    settings = with_links_for(IndexSettings.from_environment(), Lock.parse(context.lock))
     channels = read_channels() if (context.path / "conda-lock.yml").is_file() else Channels()
     builder.build(
         context,

@@ -22,6 +22,7 @@ from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.kept_rooms import Recipe
 from model_envelope.dependencies.needs import Dropped
 from model_envelope.dependencies.programs import find_conda
+from model_envelope.dependencies.requirements import with_versions
 from model_envelope.foundation import conda_lock, libraries
 from model_envelope.foundation.conda_lock import CondaLock
 from model_envelope.foundation.errors import InvalidInput
@@ -35,7 +36,7 @@ from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.store.draft import Draft, open_draft
 from model_envelope.store.ledger import read_ledger
 from model_envelope.store.sealing import seal
-from model_envelope.workflows.locking import Aim, Goal, check_upgrades, with_versions
+from model_envelope.workflows.locking import Aim, Goal, check_upgrades
 from model_envelope.workflows.provenance import keep_difference, read_provenance, without_proof
 from model_envelope.workflows.replaying import proof_document, prove_draft
 

@@ -11,6 +11,7 @@ from typing import Any
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.installed import Installed
 from model_envelope.dependencies.needs import Dropped
+from model_envelope.dependencies.requirements import with_versions
 from model_envelope.dependencies.resolvers import LockRequest, choose
 from model_envelope.dependencies.rooms import pip_recipe
 from model_envelope.foundation import conda_lock
@@ -25,8 +26,9 @@ from model_envelope.store import trust as store_trust
 from model_envelope.store.draft import open_draft
 from model_envelope.store.ledger import read_ledger
 from model_envelope.store.sealing import seal
-from model_envelope.targets.target import find_target
+from model_envelope.targets.target import Target, find_target
 from model_envelope.workflows import conda
+from model_envelope.workflows.cpu import tell_exchanged
 from model_envelope.workflows.filtering import filter_lock, room_packages
 from model_envelope.workflows.fitting import platforms_of
 from model_envelope.workflows.locking import Aim, Goal, pinned_needs, read_upgrades, solve, with_upgrades, write_lock
@@ -47,6 +49,7 @@ class LockResult:
     proven: bool
     platforms: tuple[str, ...]
     python: str
+    cpu: bool = False
 
 
 def lock(
@@ -57,6 +60,7 @@ def lock(
     python_version: str | None = None,
     upgrade: Sequence[str] = (),
     target: str | None = None,
+    cpu: bool | None = None,
     prove: bool = True,
     trust: bool = False,
     python: Path | None = None,
@@ -70,6 +74,10 @@ def lock(
     it was for, or where the envelope has no lock yet, this machine. ``upgrade`` names packages (``NAME`` or
     ``NAME==VERSION``) that are to have another version than before. With the name of a ``target`` (``service``) what
     that needs is locked together with what the model needs.
+
+    ``cpu`` makes the lock one for machines without a graphics card: builds for CPUs at the same versions, and nothing
+    that is for graphics cards alone. Where it is None that is so for a target without one (``gpu = false``), and for an
+    envelope whose lock was such a one before.
 
     With the resolver ``conda-lock`` it is the lock of a conda environment; an envelope has a lock of one kind, and the
     other is left behind.
@@ -93,7 +101,7 @@ def lock(
     if prove:
         store_trust.require(files, trusted=trust)
     if resolver == conda.NAME:
-        conda.refuse({"--python-version": python_version, "--for": target})
+        conda.refuse({"--python-version": python_version, "--for": target, "--cpu": cpu})
         named = [str(platform) for platform in aim.platforms]
         made = conda.lock_again(
             files, named, upgrades=upgrades, python=python, into=into, prove=prove, network=network, report=report
@@ -105,6 +113,7 @@ def lock(
     goal = _goal(files, aim, python)
     chosen = choose(resolver)
     witness = read_provenance(files)
+    for_cpus = _for_cpus(cpu, witness, together)
     before = conda.versions_of(files)
     asked = LockRequest(
         requirements=(files.path / "env" / "requirements.in").read_bytes(),
@@ -116,7 +125,9 @@ def lock(
     )
     request = with_upgrades(asked, upgrades, (*asked.requirement_names(), *(before or asked.constraints)))
     report(Started("lock", f"Locking with {chosen.name}"))
-    locked, gone = filter_lock(solve(chosen, request, goal, together), witness.get("left_out", {}), report)
+    found = solve(chosen, request, goal, together, cpu=for_cpus)
+    locked, gone = filter_lock(found.lock, witness.get("left_out", {}), report)
+    tell_exchanged(found.instead, report)
     report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes{goal.beyond()} ({chosen.name})"))
     destination = into or files.path.parent
     ledger = read_ledger(files.path)
@@ -125,7 +136,8 @@ def lock(
             draft.copy(name, files.path / name)
         (draft.folder / conda_lock.NAME).unlink(missing_ok=True)
         write_lock(draft, locked, goal, report)
-        draft.write("env/requirements.in", pinned_needs(asked.requirements, locked, upgrades))
+        needs = with_versions(asked.requirements, found.versions_of_needs, found.names)
+        draft.write("env/requirements.in", pinned_needs(needs, locked, upgrades))
         draft.describe(goal.noted(files.description))
         proven, proven_as = prove and bool(files.samples) and not goal.unprovable, dict[str, Any]()
         if proven:
@@ -150,7 +162,8 @@ def lock(
             name=files.description.name,
             provenance={
                 **without_proof(witness),
-                **_dropped(witness, gone),
+                **_dropped(witness, gone, found.gone),
+                **({"cpu": {**witness.get("cpu", {}), **found.instead}} if for_cpus else {}),
                 **({"upgraded": _upgraded(upgrades, before or asked.constraints, locked)} if upgrades else {}),
                 **({"for": together.kind} if together else {}),
                 "previous": files.digest,
@@ -170,7 +183,23 @@ def lock(
         proven,
         tuple(map(str, goal.platforms)),
         goal.python,
+        for_cpus,
     )
+
+
+def _for_cpus(asked: bool | None, witness: Mapping[str, Any], target: Target | None) -> bool:
+    """Say whether a lock is for machines without a graphics card: what is asked for, else as before, or as a target is.
+
+    Raises :class:`InvalidInput` (``lock.cpu-before``) where the way back is asked for.
+    """
+    before = "cpu" in witness
+    if asked is False and before:
+        raise InvalidInput(
+            "the lock of this envelope is for CPUs, and what was left out for that is not known any more",
+            code="lock.cpu-before",
+            hint="lock the envelope that it was made from (`envelope show` names it), or pack the model again",
+        )
+    return bool(before or (target is not None and not target.gpu)) if asked is None else asked
 
 
 def _goal(files: EnvelopeFiles, aim: Aim, python: Path | None) -> Goal:
@@ -198,7 +227,8 @@ def _upgraded(upgrades: Mapping[str, str], before: Mapping[str, str], lock: Lock
     return {name: f"{before.get(name, 'none')} -> {after.get(name, 'none')}" for name in sorted(upgrades)}
 
 
-def _dropped(witness: Mapping[str, Any], gone: Sequence[Dropped]) -> dict[str, Any]:
+def _dropped(witness: Mapping[str, Any], gone: Sequence[Dropped], for_cpus: Sequence[Dropped]) -> dict[str, Any]:
     """Give what was dropped when the envelope was packed, and what the lock had to leave out beside."""
-    noted = {item["name"]: item for item in (*map(asdict, gone), *witness.get("dropped", ()))}
+    items = (*map(asdict, gone), *witness.get("dropped", ()), *map(asdict, for_cpus))
+    noted = {item["name"]: item for item in items}
     return {"dropped": [noted[name] for name in sorted(noted)]} if noted else {}

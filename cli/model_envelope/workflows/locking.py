@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from model_envelope.dependencies.builds import with_published
 from model_envelope.dependencies.file_names import with_file_names
+from model_envelope.dependencies.needs import Dropped
+from model_envelope.dependencies.requirements import exact_versions, with_versions
 from model_envelope.dependencies.resolvers import LockRequest, Resolver
 from model_envelope.dependencies.wheels import unfit_tags
 from model_envelope.foundation import pylock
@@ -25,6 +28,7 @@ from model_envelope.runtime.reading import Description
 from model_envelope.store.draft import Draft
 from model_envelope.targets.merging import refuse_versions
 from model_envelope.targets.target import Target
+from model_envelope.workflows.cpu import Exchange, exchange, without_label
 from model_envelope.workflows.wheels import leave_behind, wheels_in
 
 
@@ -116,15 +120,51 @@ def _find_python(series: str) -> Path | None:
         return None
 
 
-def solve(resolver: Resolver, request: LockRequest, goal: Goal, target: Target | None = None) -> Lock:
+@dataclass(frozen=True)
+class Solved:
+    """A lock that was found, and what became of the needs on the way.
+
+    For CPUs some have another ``versions`` (``2.13.0+cpu``) or another distribution in their place (``names``), where
+    that is so on all platforms; ``instead`` says what was exchanged or left out, and ``gone`` is what was left out.
+    """
+
+    lock: Lock
+    versions: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, str] = field(default_factory=dict)
+    gone: tuple[Dropped, ...] = ()
+
+    @property
+    def versions_of_needs(self) -> dict[str, str]:
+        """The versions of builds for CPUs, and of what stands in for something else."""
+        locked = self.lock.versions()
+        return {**self.versions, **{new: locked[new] for new in self.names.values() if new in locked}}
+
+
+def solve(
+    resolver: Resolver,
+    request: LockRequest,
+    goal: Goal,
+    target: Target | None = None,
+    *,
+    cpu: bool = False,
+    keep: Collection[str] = (),
+) -> Solved:
     """Find a lock for all platforms of a goal; with a ``target`` one that its requirements fit together with.
 
     What the model needs keeps the versions that it would have alone: those of the target's own packages are chosen to
-    fit them. Raises what the resolver raises.
+    fit them. For machines with a ``cpu`` alone what is for graphics cards is exchanged or left out, but for what the
+    model itself names and nothing stands in for, and what is in ``keep``. Raises what the resolver raises, and what
+    ``builds.require_builds`` does.
     """
     for platform in goal.platforms:
         _check_wheels(request, platform, goal.python)
-    locks = {}
+    if cpu:
+        request = replace(request, requirements=without_label(request.requirements))
+    named = {**request.constraints, **exact_versions(request.requirements)}
+    request = replace(request, index=with_published(request.index, named))
+    locks: dict[Platform, Lock] = {}
+    exchanges: list[Exchange] = []
     for platform in goal.platforms:
         asked = replace(
             request,
@@ -133,12 +173,29 @@ def solve(resolver: Resolver, request: LockRequest, goal: Goal, target: Target |
             python_version=None if goal.runs else goal.python,
         )
         found = resolver.lock(asked)
+        made = exchange(asked, found, platform, goal.python, keep) if cpu else Exchange(asked)
+        if made.request != asked:
+            found = resolver.lock(made.request)
         if target is not None:
             refuse_versions(target, goal.python, found.versions())
             beside = "".join(f"{line}\n" for line in target.requirements).encode()
-            found = resolver.lock(replace(asked, constraints=found.versions(), beside=beside))
-        locks[platform] = found
-    return with_file_names(next(iter(locks.values())) if len(locks) == 1 else Lock.across(locks), request.index)
+            found = resolver.lock(replace(made.request, constraints=found.versions(), beside=beside))
+        locks[platform] = made.without_gpus(found) if cpu else found
+        exchanges.append(made)
+    first, *others = exchanges
+    index = replace(request.index, published=tuple(sorted({url for made in exchanges for url in made.pages})))
+    lock = with_file_names(next(iter(locks.values())) if len(locks) == 1 else Lock.across(locks), index)
+    alike = all((made.versions, made.names) == (first.versions, first.names) for made in others)
+    left = lock.versions()
+    return Solved(
+        lock,
+        first.versions if alike else {},
+        first.names if alike else {},
+        {name: text for made in exchanges for name, text in made.told(left).items()},
+        tuple(
+            item for item in dict.fromkeys(item for made in exchanges for item in made.gone) if item.name not in left
+        ),
+    )
 
 
 def _check_wheels(request: LockRequest, platform: Platform, python: str) -> None:
@@ -233,21 +290,3 @@ def pinned_needs(requirements: bytes, lock: Lock, names: Mapping[str, str]) -> b
     # One that differs between platforms stays as it was asked for.
     found = {name: versions[name].pop() for name in names if len(versions.get(name, ())) == 1}
     return with_versions(requirements, found)
-
-
-def with_versions(requirements: bytes, versions: Mapping[str, str]) -> bytes:
-    """Give the direct needs with other versions, by canonical name; an empty one means any."""
-    lines = []
-    for line in requirements.decode().splitlines():
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            lines.append(line)
-            continue
-        if (version := versions.get(canonicalize_name(requirement.name))) is not None:
-            extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-            marker = f" ; {requirement.marker}" if requirement.marker else ""
-            lines.append(f"{requirement.name}{extras}{f'=={version}' if version else ''}{marker}")
-        else:
-            lines.append(line)
-    return "".join(f"{line}\n" for line in lines).encode()

@@ -101,6 +101,7 @@ def pack(
     prove: bool = True,
     resolver: str = "auto",
     minimal: bool = False,
+    cpu: bool = False,
     network: bool = False,
     with_diff: bool = False,
     aim: Aim | None = None,
@@ -121,7 +122,8 @@ def pack(
     environment. ``limits`` hold for loading and asking the model.
 
     ``minimal`` takes away the direct needs without which the model answers the same in a clean room, and ``network``
-    lets the model use the network there.
+    lets the model use the network there. ``cpu`` locks for machines without a graphics card: builds for CPUs at the
+    same versions, and nothing that is for graphics cards alone.
 
     Nothing appears in ``into`` unless everything went well. A proof needs a lock: without one it is left out, and so it
     is where the lock is for another platform or a Python that is not here; both are reported. What the clean room
@@ -135,7 +137,7 @@ def pack(
     wishes = read_wishes(asked, projects)
     settings = read_code_settings(modules, code_limit, projects, spelled=asked.spelled)
     interpreter = find_interpreter(python)
-    how = Pinning.of(interpreter, aim or Aim(), resolver if lock else "auto", prove, minimal, network)
+    how = Pinning.of(interpreter, aim or Aim(), resolver if lock else "auto", prove, minimal, network, cpu)
     report(Started("scan", f"Reading {model.name}"))
     scan = scan_pickle(model)
     report(Done("scan", f"Read {model.name}: {len(scan.globals)} names in {scan.opcodes} opcodes, nothing run"))
@@ -175,7 +177,7 @@ def pack(
             ready = pin(draft, sought, how, report, sealed_on=found.machine, wanted=wanted)
         else:
             take_along(draft, needs, installed, index=None, report=report)
-            ready = Ready(needs, needed_packages(needs, installed))
+            ready = Ready(needs, needed_packages(needs, installed), cpu={} if cpu else None)
             if prove:
                 report(Note("not proven: a proof needs the lock; `envelope lock ENVELOPE` adds both"))
         needs = ready.needs
@@ -193,6 +195,7 @@ def pack(
             proof=ready.proof,
             machine=found.machine,
             with_diff=with_diff,
+            cpu=ready.cpu,
         )
         witness.write_difference(draft)
         if with_diff and not witness.document["git"]:

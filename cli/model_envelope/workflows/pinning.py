@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from model_envelope.runtime.errors import EnvelopeError
 from model_envelope.runtime.machine import Machine
 from model_envelope.store.draft import Draft
 from model_envelope.workflows import conda
+from model_envelope.workflows.cpu import tell_exchanged, with_exchanged
 from model_envelope.workflows.filtering import advise, filter_lock, locked_packages, needed_packages, room_packages
 from model_envelope.workflows.locking import Aim, Goal, solve, write_lock
 from model_envelope.workflows.proving import Locked, Proving
@@ -45,7 +46,8 @@ class Pinning:
     """How a lock is to be made and proven.
 
     ``goal`` is what it is for, ``resolver`` makes it; for conda that is the ``plan``. ``minimal`` takes away what the
-    model answers without, ``network`` leaves the network to the model in the clean room.
+    model answers without, ``network`` leaves the network to the model in the clean room, ``cpu`` makes the lock one for
+    machines without a graphics card.
     """
 
     goal: Goal
@@ -54,15 +56,18 @@ class Pinning:
     prove: bool = True
     minimal: bool = False
     network: bool = False
+    cpu: bool = False
 
     @classmethod
-    def of(cls, interpreter: Path, aim: Aim, resolver: str, prove: bool, minimal: bool, network: bool) -> Pinning:
+    def of(
+        cls, interpreter: Path, aim: Aim, resolver: str, prove: bool, minimal: bool, network: bool, cpu: bool = False
+    ) -> Pinning:
         """Look whether it can be done, before anything takes time. Raises what ``conda.plan`` and ``choose`` do."""
         if resolver != conda.NAME:
             if resolver != "auto":
                 choose(resolver)
-            return cls(Goal.of(aim, interpreter), resolver, None, prove, minimal, network)
-        conda.refuse({"--python-version": aim.python})
+            return cls(Goal.of(aim, interpreter), resolver, None, prove, minimal, network, cpu)
+        conda.refuse({"--python-version": aim.python, "--cpu": cpu})
         plan = conda.plan(interpreter, [str(platform) for platform in aim.platforms])
         return cls(plan.goal(), resolver, plan, prove, minimal, network)
 
@@ -72,7 +77,8 @@ class Ready:
     """What is to be sealed, locked and proven as far as that was asked for.
 
     ``mended`` was added because the clean room lacked it, ``exposed`` says why the room was not taken off the network,
-    ``proof`` is what is noted of it.
+    ``proof`` is what is noted of it. ``cpu`` says what was exchanged or left out for machines without a graphics card;
+    None where the lock is not for these.
     """
 
     needs: Needs
@@ -82,6 +88,7 @@ class Ready:
     mended: tuple[str, ...] = ()
     exposed: str = ""
     proof: dict[str, Any] | None = None
+    cpu: dict[str, str] | None = None
 
 
 def pin(
@@ -101,7 +108,7 @@ def pin(
     if how.plan is not None:
         return _pin_for_conda(draft, sought, how, how.plan, report, sealed_on=sealed_on, wanted=wanted)
     goal, installed = how.goal, sought.installed
-    anew = partial(_lock, draft, how=how, installed=installed, report=report)
+    anew = partial(_lock, draft, how=how, installed=installed, wanted=wanted, report=report)
 
     def room(locked: Locked[Lock]) -> Recipe:
         return pip_recipe(locked.lock, python=goal.interpreter, index=index_with(draft.folder))
@@ -117,12 +124,15 @@ def pin(
     inside = locked_packages(locked.lock, locked.needs, installed, room_of=goal.interpreter if proven else None)
     place = room_packages(locked.lock, goal.interpreter) if proven else installed
     note_libraries(draft, locked.lock, place, report, room=proven)
+    ready = Ready(locked.needs, inside, locked.resolver, cpu=dict(locked.instead) if how.cpu else None)
     if proof is None:
-        return Ready(locked.needs, inside, locked.resolver)
-    return Ready(locked.needs, inside, locked.resolver, proven, proof.mended, proof.exposed, dict(proof.document))
+        return ready
+    return replace(ready, proven=True, mended=proof.mended, exposed=proof.exposed, proof=dict(proof.document))
 
 
-def _lock(draft: Draft, needs: Needs, *, how: Pinning, installed: Installed, report: Report) -> Locked[Lock]:
+def _lock(
+    draft: Draft, needs: Needs, *, how: Pinning, installed: Installed, wanted: Collection[str], report: Report
+) -> Locked[Lock]:
     draft.write("env/requirements.in", needs.requirements)
     resolver, goal = choose(how.resolver), how.goal
     index = IndexSettings.from_environment()
@@ -137,14 +147,18 @@ def _lock(draft: Draft, needs: Needs, *, how: Pinning, installed: Installed, rep
         wheels=wheels,
     )
     try:
-        found = solve(resolver, request, goal)
+        found = solve(resolver, request, goal, cpu=how.cpu, keep=wanted)
     except EnvelopeError as error:
         advise(error, needs, installed)
         raise
-    locked, gone = filter_lock(found, needs.left_out, report)
+    locked, gone = filter_lock(found.lock, needs.left_out, report)
+    if how.cpu:
+        needs = with_exchanged(needs, found.versions, found.names, locked, found.gone)
+        draft.write("env/requirements.in", needs.requirements)
+        tell_exchanged(found.instead, report)
     write_lock(draft, locked, goal, report)
     report(Done("lock", f"Locked {len(locked.pins)} distributions with hashes{goal.beyond()} ({resolver.name})"))
-    return Locked(needs.locked(locked.versions(), gone), locked, resolver.name)
+    return Locked(needs.locked(locked.versions(), gone), locked, resolver.name, found.instead)
 
 
 def _pin_for_conda(

@@ -58,14 +58,15 @@ def describe_packing(
     proof: Mapping[str, Any] | None = None,
     machine: Machine | None = None,
     with_diff: bool = False,
+    cpu: Mapping[str, str] | None = None,
 ) -> Witness:
     """Describe one packing.
 
     ``folder`` is where the model came from, ``interpreter`` the Python of the packing environment and ``installed`` all
     of that, ``packages`` what the model needs of it, all that comes along included. ``proof`` is what is to be known of
     the replay in a clean room, and ``machine`` what the samples were answered on. ``with_diff`` takes along what is not
-    committed; else only its digest is noted. Secrets of this machine's variables, of addresses and of pip's settings
-    are taken out of all that is said about the surroundings.
+    committed; else only its digest is noted. ``cpu`` says what is another in a lock for CPUs. Secrets of this machine's
+    variables, of addresses and of pip's settings are taken out of all that is said about the surroundings.
     """
     secrets = _secrets()
     facts = facts_of(interpreter)
@@ -101,6 +102,7 @@ def describe_packing(
         "resolver": resolver,
         "proven": proven,
         **({"proof": scrub_all(proof, secrets)} if proof else {}),
+        **({"cpu": dict(cpu)} if cpu is not None else {}),
     }
     return Witness(document, difference)
 

@@ -34,11 +34,12 @@ AnyLock = TypeVar("AnyLock", bound=Lock | CondaLock)
 
 @dataclass(frozen=True)
 class Locked(Generic[AnyLock]):
-    """Needs and their lock, and the name of the resolver that found it."""
+    """Needs and their lock, the name of the resolver that found it, and what was exchanged ``instead`` for CPUs."""
 
     needs: Needs
     lock: AnyLock
     resolver: str
+    instead: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

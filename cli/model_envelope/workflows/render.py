@@ -12,7 +12,7 @@ from pathlib import Path
 
 from model_envelope.foundation.errors import Answered, InvalidInput, Refused
 from model_envelope.foundation.files import remove_tree, scratch_folder
-from model_envelope.foundation.progress import Done, Report, Started, silent
+from model_envelope.foundation.progress import Done, Note, Report, Started, silent
 from model_envelope.foundation.pylock import read_lock
 from model_envelope.runtime import manifest
 from model_envelope.runtime.errors import Problem
@@ -21,6 +21,7 @@ from model_envelope.targets.context import MICROMAMBA_IMAGE, Context, default_ba
 from model_envelope.targets.engine import Engine
 from model_envelope.targets.registry import pinned
 from model_envelope.targets.target import Target, find_target
+from model_envelope.workflows.cpu import gpu_note
 
 VARIABLE = "ENVELOPE_BASE_IMAGE"
 MICROMAMBA_VARIABLE = "ENVELOPE_MICROMAMBA_IMAGE"
@@ -68,6 +69,8 @@ def render(
     report(Started("render", f"Rendering {chosen.kind}"))
     context = keep(files, chosen, into or Path.cwd(), image, micromamba)
     report(Done("render", f"Rendered {context.path.name}"))
+    if note := gpu_note(files, chosen):
+        report(Note(note))
     named, _, digest = image.partition("@")
     command = build_command(context.path, default_image_name(files))
     return RenderResult(context.path, chosen.kind, named, digest or None, command)

@@ -32,6 +32,7 @@ def save_model(
     resolver: str = "auto",
     platforms: Sequence[str] = (),
     python_version: str | None = None,
+    cpu: bool = False,
     minimal: bool = False,
     allow_network: bool = False,
     sample_rows: int = 5,
@@ -56,9 +57,10 @@ def save_model(
     the lock to a later ``envelope lock``, in CI for instance; ``prove=False`` leaves out the replay in a clean room.
     ``platforms`` (``linux/arm64``) and ``python_version`` (``3.13``) say what the lock is for, by default this machine
     and this Python, and ``resolver`` what makes it (``auto``, ``uv``, ``pip-tools``, or ``conda-lock`` for a conda
-    environment). ``minimal`` leaves out the direct needs without which the model answers the same in the clean room,
-    and ``allow_network`` lets the model use the network there. ``sample_rows`` is how many of the sample rows are
-    sealed; ``keep_samples=False`` seals none.
+    environment). ``cpu`` locks for machines without a graphics card: builds for CPUs at the same versions, and nothing
+    that is for graphics cards alone. ``minimal`` leaves out the direct needs without which the model answers the same
+    in the clean room, and ``allow_network`` lets the model use the network there. ``sample_rows`` is how many of the
+    sample rows are sealed; ``keep_samples=False`` seals none.
     ``keep`` and ``drop`` name packages, ``replace`` maps packages to those that take their place, with a version where
     it matters (``{"xgboost": "xgboost-cpu==3.0.2"}``): they win over ``[tool.envelope]`` of the pyproject.toml that is
     nearest to the script or the current folder. ``modules`` names local modules, or modules of installed packages, that
@@ -97,6 +99,7 @@ def save_model(
             resolver=resolver,
             aim=Aim.read(_names(platforms), python_version),
             minimal=minimal,
+            cpu=cpu,
             network=allow_network,
             with_diff=with_diff,
             limits=read_limits(time_limit, memory_limit),

@@ -18,8 +18,10 @@ from packaging.version import Version
 
 from model_envelope.dependencies.file_names import distribution_of
 from model_envelope.dependencies.pages import File, Page, addresses, fetch, trouble_on_pages
+from model_envelope.dependencies.requirements import exact_versions
 from model_envelope.dependencies.resolvers.base import LockRequest
 from model_envelope.dependencies.wheels import platforms_in, unfit_tags
+from model_envelope.foundation.accelerators import builds_of
 from model_envelope.foundation.errors import ToolFailed, Unsolvable
 from model_envelope.foundation.interpreter import describe
 from model_envelope.foundation.platforms import Platform
@@ -134,8 +136,20 @@ class _Case:
                     *found[code],
                     *self._who_asks({canonicalize_name(p.path.partition("=")[0]) for p in found[code]}),
                 ]
-                return Unsolvable(message, code=code, problems=problems, detail=self.detail, hint=hint)
+                return Unsolvable(
+                    message, code=code, problems=problems, detail=self.detail, hint=hint + self._published(files)
+                )
         return None
+
+    def _published(self, names: Iterable[str]) -> str:
+        """Say where else was looked for builds that are published on an index of their own."""
+        versions = {**self.request.constraints, **exact_versions(self.request.requirements)}
+        known = {builds for name in names if (builds := builds_of(name)) and builds.label(versions.get(name, ""))}
+        return "".join(
+            f"; builds with such a label are on {item.index}, which does not answer or has none of it: "
+            f"{item.variable} names a mirror"
+            for item in known
+        )
 
     def _problem(self, name: str, files: Sequence[File]) -> Problem | None:
         shown = self._shown(name)

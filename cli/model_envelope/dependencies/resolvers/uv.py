@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from packaging.requirements import Requirement
+
 from model_envelope.dependencies.file_names import with_files_of_all_indexes
 from model_envelope.dependencies.programs import find_uv
 from model_envelope.dependencies.resolvers.base import LockRequest
@@ -12,7 +14,7 @@ from model_envelope.foundation import process
 from model_envelope.foundation.errors import InvalidInput, ToolMissing
 from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.interpreter import located
-from model_envelope.foundation.lockfile import Lock
+from model_envelope.foundation.lockfile import Lock, Pin, unhashed_lines
 from model_envelope.foundation.platforms import Platform
 
 TIMEOUT = 900.0
@@ -67,8 +69,18 @@ class Uv:
             )
             if not finished.ok:
                 raise explain(request, finished, self.name)
-            lock = Lock.parse((folder / "requirements.lock").read_bytes(), where="uv's answer")
-            return request.settled(with_files_of_all_indexes(lock, request.index))
+            lock = with_files_of_all_indexes(_read((folder / "requirements.lock").read_bytes()), request.index)
+            if any(not pin.hashes for pin in lock.pins):
+                Lock.parse(lock.to_bytes(), where="uv's answer")
+            return request.settled(lock)
+
+
+def _read(answer: bytes) -> Lock:
+    """Read uv's answer, in which what is on a page of `--find-links` has no hashes: they are read from there next."""
+    bare = unhashed_lines(answer)
+    found = map(Requirement, bare.requirements)
+    pages = [Pin(each.name, str(each.specifier).removeprefix("=="), ()) for each in found]
+    return Lock((*Lock.parse(bare.rest, where="uv's answer").pins, *pages))
 
 
 def _foreign(request: LockRequest) -> list[str]:
