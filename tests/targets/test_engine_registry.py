@@ -174,6 +174,25 @@ def test_a_helper_for_credentials_is_asked(tmp_path, engine, locked_hub, monkeyp
     assert locked_hub.tags(REPOSITORY) == ["1"]
 
 
+def test_a_helper_that_is_not_there_is_told(tmp_path, engine, locked_hub, monkeypatch):
+    folder = tmp_path / "no-helper"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"credsStore": "envelope-test-none"}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+    with pytest.raises(ToolFailed) as caught:
+        build(make_envelope(tmp_path), image=f"{locked_hub.address}/{REPOSITORY}:1", push=True)
+    assert caught.value.code == "push.credentials"
+    assert "docker-credential-envelope-test-none" in caught.value.detail
+    assert str(folder) in caught.value.hint
+
+
+def test_the_classic_builder_pushes_too(tmp_path, hub, classic):
+    result = build(make_envelope(tmp_path), image=f"{hub.address}/{REPOSITORY}:1", push=True)
+    assert result.builder == "the classic builder"
+    assert hub.tags(REPOSITORY) == ["1"]
+    assert sum(layer.bytes for layer in result.pushed.layers) == result.pushed.new_bytes > 0
+
+
 def test_a_registry_that_is_not_there_is_told_before_anything_is_built(tmp_path, engine, hub):
     hub.stop()
     with pytest.raises(ToolFailed) as caught:

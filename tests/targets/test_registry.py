@@ -54,6 +54,11 @@ def test_a_pinned_base_keeps_its_name_and_adds_the_digest():
         ('Patch "https://r.example.com/v2/a": EOF', "push.broken-off", "docker push r.example.com/a:1"),
         ("write tcp: connection reset by peer", "push.broken-off", "docker push r.example.com/a:1"),
         ("received unexpected HTTP status: 502 Bad Gateway", "push.broken-off", "docker push r.example.com/a:1"),
+        (
+            "Credentials store error: StoreError('docker-credential-x not installed')",
+            "push.credentials",
+            "docker login",
+        ),
         ("something else entirely", "push.failed", "docker push r.example.com/a:1"),
     ],
 )

@@ -6,7 +6,9 @@ package. Nothing of them is shown.
 
 from __future__ import annotations
 
+import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ _UNREACHABLE = (
     r"connection refused|no such host|i/o timeout|no route to host|network is unreachable|server misbehaving"
     r"|deadline exceeded|Client\.Timeout|TLS handshake timeout|connection timed out|proxyconnect"
 )
+_HELPER = r"Credentials store error"
 _TLS = r"x509:|tls: |gave HTTP response to HTTPS client|malformed HTTP response"
 _DENIED = r"denied|unauthorized|no basic auth credentials|authentication required|\b40[13]\b|forbidden|login attempt"
 _UNKNOWN = r"name unknown|NAME_UNKNOWN|repository .{0,200}not (?:exist|found)|repository does not exist|name invalid"
@@ -67,7 +70,7 @@ def knock(engine: Engine, name: str, report: Report = silent) -> None:
 
     Whether it will take the image shows when it is pushed: registries differ in what they tell before.
 
-    Raises :class:`ToolFailed` (``push.unreachable``, ``push.tls``, ``push.denied``).
+    Raises :class:`ToolFailed` (``push.unreachable``, ``push.tls``, ``push.denied``, ``push.credentials``).
     """
     import docker
 
@@ -75,19 +78,36 @@ def knock(engine: Engine, name: str, report: Report = silent) -> None:
     if not names_registry(name):
         report(Note(f"`{name}` names no registry, so it will be pushed to Docker Hub ({HUB}); {_say_registry(name)}"))
     report(Started("registry", f"Asking {host}"))
+    credentials = _credentials(name)
     try:
-        known = docker.auth.load_config().resolve_authconfig(host) or {}
-        user, password = (known.get(key) or known.get(key.title()) for key in ("username", "password"))
-        if user and password:
-            engine.client.login(user, password, registry=None if host == HUB else host, reauth=True)
+        if credentials:
+            engine.client.login(*credentials, registry=None if host == HUB else host, reauth=True)
         else:
             engine.client.api.inspect_distribution(name)
     except (docker.errors.DockerException, OSError) as error:
         failure = push_failed(_said(error), name)
         # Without a password to try only these are sure: many registries answer 401 or 404 for what is yet to come.
-        if (user and password) or failure.code in {"push.unreachable", "push.tls"} or "no basic auth" in failure.detail:
+        if credentials or failure.code in {"push.unreachable", "push.tls"} or "no basic auth" in failure.detail:
             raise failure from None
     report(Done("registry", f"{host} answers"))
+
+
+def _credentials(name: str) -> tuple[str, str] | None:
+    """Give the user and the password that the docker command has for an image's registry; None where it has none.
+
+    None too for what is no password: a token that the registry gave out for later.
+
+    Raises :class:`ToolFailed` (``push.credentials``) where the helper that keeps them fails or is not here.
+    """
+    import docker
+
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            known = docker.auth.load_config().resolve_authconfig(parts(name)[0]) or {}
+    except (docker.errors.DockerException, OSError) as error:
+        raise push_failed(_said(error), name) from None
+    user, password = (known.get(key) or known.get(key.title()) for key in ("username", "password"))
+    return (str(user), str(password)) if user and password else None
 
 
 def push_image(engine: Engine, name: str, report: Report = silent) -> Pushed:
@@ -175,6 +195,12 @@ def push_failed(said: str, name: str, *, begun: bool = False) -> ToolFailed:
     detail = scrub(said.strip())[:1000]
     again = f"the image stays here as `{name}`, and what has arrived is not sent again: `docker push {name}`"
     reasons = (
+        (
+            _HELPER,
+            "push.credentials",
+            "the program that keeps docker's credentials fails",
+            f"config.json in {os.environ.get('DOCKER_CONFIG', '~/.docker')} names it; `docker login {host}` tries it",
+        ),
         (_TLS, "push.tls", f"the certificate of {host} is not trusted, or it speaks no TLS", _tls_hint(host)),
         (_BUSY, "push.busy", f"{host} takes no more for now", f"later; {again}"),
         (
