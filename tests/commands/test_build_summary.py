@@ -72,7 +72,7 @@ def test_the_summary_says_what_is_large_and_why(capsys):
         "scipy 1.17.1 115.7 MB comes with scikit-learn",
         "numpy 2.4.6 55.7 MB pickle: numpy.dtype and 4 more",
         "",
-        "time: 4.0 s: export 2.1 s, proof 1.5 s; cached: packages",
+        "time: 4.0 s (export 2.1 s, proof 1.5 s; cached: packages)",
         "log: /state/builds/1.log",
     ]
 

@@ -129,6 +129,15 @@ def test_a_failure_names_the_package_and_the_log(tmp_path, engine, name, kind, m
     assert "build.package" in log.read_text()
 
 
+def test_a_build_that_takes_too_long_is_ended_and_says_where_it_was(tmp_path, engine, name, monkeypatch):
+    monkeypatch.setattr("model_envelope.targets.building.TIMEOUT", 0.5)
+    with pytest.raises(ToolFailed) as caught:
+        build(make_envelope(tmp_path), image=name, check_reproducible=True)
+    assert caught.value.code == "build.timeout"
+    assert "the whole log: " in caught.value.detail
+    assert engine.labels(name) is None
+
+
 def test_each_part_is_told_as_it_ends(tmp_path, engine, name):
     events = []
     build(make_envelope(tmp_path), image=name, check_reproducible=True, report=events.append)
