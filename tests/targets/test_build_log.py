@@ -75,6 +75,7 @@ def read(text, **options):
 def test_buildkits_lines_become_steps_that_a_person_knows():
     assert by_name(read(BUILDKIT).finish()) == (
         Step("base image", cached=False, seconds=2.5),
+        Step("sending", cached=False, seconds=0.4),
         Step("packages", cached=False, seconds=10.0),
         Step("serving code", cached=False, seconds=0.0),
         Step("local code", cached=True, seconds=0.0),
@@ -94,6 +95,7 @@ def test_it_is_told_what_goes_on_and_what_has_ended():
     assert [(event.text, event.seconds) for event in events if isinstance(event, Part)] == [
         ("base image", 1.1),
         ("base image", 1.4),
+        ("sending", 0.4),
         ("packages: 34 packages, with uv", 4.9),
         ("packages: bytecode", 3.4),
         ("packages", 9.3),

@@ -102,7 +102,7 @@ def test_an_image_answers_as_sealed_and_carries_nothing_of_the_toolchain(tmp_pat
 def test_a_build_that_changes_nothing_is_cached(tmp_path, engine, name):
     envelope = make_envelope(tmp_path)
     first = build(envelope, image=name)
-    second = build(envelope, image=name)
+    second = build(envelope, image=name, rebuild=True)
     assert first.id == second.id
 
 

@@ -39,7 +39,7 @@ def summary(result: BuildResult) -> Iterator[Line]:
             table.add_row(f"{package.name} {package.version}", human_size(package.size), package.reason)
     yield table
     yield ""
-    yield f"time: {_times(result)}"
+    yield f"time: {result.seconds:.1f} s ({_times(result)})"
     if result.log is not None:
         yield f"log: {result.log}"
 

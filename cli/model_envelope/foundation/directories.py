@@ -1,6 +1,6 @@
 """Where this tool keeps things of the user's.
 
-The cache may be deleted at any time; the state says what was sealed here.
+The cache may be deleted at any time; the state says what was sealed and built here.
 
 As the XDG base directory specification has it; ``ENVELOPE_CACHE_DIR`` and ``ENVELOPE_STATE_DIR`` name other places.
 """
@@ -17,7 +17,7 @@ def cache_dir() -> Path:
 
 
 def state_dir() -> Path:
-    """Give the state: which digests this user sealed on this machine."""
+    """Give the state: which digests this user sealed on this machine, what images were built of, and logs of builds."""
     return _named("ENVELOPE_STATE_DIR", "XDG_STATE_HOME", Path(".local", "state"))
 
 

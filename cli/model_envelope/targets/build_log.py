@@ -18,8 +18,9 @@ from model_envelope.foundation.progress import Doing, Part, Report, silent
 STEP = "build"
 """The step of a command that a builder's progress belongs to."""
 
-BASE, SYSTEM, PACKAGES, SERVING, CODE, MODEL, EXPORT = NAMES = (
+BASE, SENDING, SYSTEM, PACKAGES, SERVING, CODE, MODEL, EXPORT = NAMES = (
     "base image",
+    "sending",
     "system packages",
     "packages",
     "serving code",
@@ -34,6 +35,7 @@ WORTH_TELLING = 0.1
 
 _DOING = {
     BASE: "getting the base image",
+    SENDING: "sending the files to the engine",
     SYSTEM: "installing packages of the system",
     PACKAGES: "installing packages",
     SERVING: "compiling the serving code",
@@ -42,6 +44,7 @@ _DOING = {
 # The first that fits: instructions of the targets' Dockerfiles, and BuildKit's own words.
 _SUBJECTS = (
     (r"export|writing image|naming to|sending tarball", EXPORT),
+    (r"load build context", SENDING),
     (r"FROM |load metadata for|resolve image|docker-image://", BASE),
     (r".*(?:apt-get|lacks\(\))", SYSTEM),
     (r".*(?:assembling code|/serving/ |layers/serving)", SERVING),
@@ -56,8 +59,8 @@ _PLACE = re.compile(r"\[(?:[^\]]*?\s)?(?:\d+/\d+|internal|auth)\]\s*|\[[^\]]*\]\
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _ANNOUNCED = re.compile(r"envelope: (?!error:)(?P<what>.*?)(?:: done in (?P<seconds>[\d.]+) s)?")
 _INSTALLING = re.compile(r"(?P<count>\d+) packages, with (?P<installer>\S+)")
-# What BuildKit does for itself (it reads the Dockerfile and the context), and instructions that only note something.
-_NO_STEP = re.compile(r"load (?:build|\.docker|remote)|building with |(?!FROM|RUN|COPY|ADD)[A-Z]{3,} ")
+# What BuildKit does for itself (it reads the Dockerfile), and instructions that only note something.
+_NO_STEP = re.compile(r"load (?:build definition|\.docker|remote)|building with |(?!FROM|RUN|COPY|ADD)[A-Z]{3,} ")
 # What a builder repeats of a command that failed, and frames it with.
 _NOISE = re.compile(
     r"\s*(?:-{4,}|>?\s*>>>.*|> \[.*\]:?|> .*:|\d+ \|.*|Dockerfile:\d+|executor failed running .*"
