@@ -5,30 +5,9 @@ from pathlib import Path
 import pytest
 
 from model_envelope.dependencies.conda.channels import Channels
-from model_envelope.dependencies.index import IndexSettings
 from model_envelope.foundation.errors import InvalidInput
 from model_envelope.targets.engine import buildkit_client, docker_programs, split_name
-from model_envelope.workflows.build_network import apt_conf, mamba_authentication, network
-
-
-def test_the_builds_pip_conf_leaves_out_what_only_this_machine_has():
-    settings = IndexSettings(
-        index_url="https://user:secret@index.example.com/simple",
-        extra_index_urls=("file:///srv/index", "https://more.example.com/simple"),
-        find_links=("/srv/wheels", "file:///srv/wheels", "https://links.example.com/"),
-        trusted_hosts=("index.example.com",),
-        ca_bundle=Path("/etc/ca.crt"),
-    )
-    found = network(settings)
-    assert found.ca_bundle == Path("/etc/ca.crt")
-    assert found.pip_conf.decode() == (
-        "[global]\n"
-        "index-url = https://user:secret@index.example.com/simple\n"
-        "extra-index-url = https://more.example.com/simple\n"
-        "find-links = https://links.example.com/\n"
-        "trusted-host = index.example.com\n\n"
-    )
-    assert network(IndexSettings(find_links=("/srv/wheels",))).pip_conf == b""
+from model_envelope.workflows.network_files import apt_conf, mamba_authentication
 
 
 def test_mamba_gets_the_credentials_of_channels_that_conda_has_on_this_machine(tmp_path, monkeypatch):
@@ -106,7 +85,7 @@ def test_the_apt_conf_for_builds_must_be_there(monkeypatch, tmp_path):
     with pytest.raises(InvalidInput) as caught:
         apt_conf()
     assert caught.value.code == "settings.apt-conf"
-    (tmp_path / "apt.conf").write_text("")
-    assert apt_conf() == tmp_path / "apt.conf"
+    (tmp_path / "apt.conf").write_text("Acquire {};")
+    assert apt_conf() == b"Acquire {};"
     monkeypatch.setenv("ENVELOPE_APT_CONF", "")
-    assert apt_conf() is None
+    assert apt_conf() == b""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 SECRETS = Path("/run/secrets")
+_HOLD_CREDENTIALS = ("pip_conf", "uv_toml", "proxy")
+_USER = re.compile(rb"://[^/\s\"']*@|^\w+=[^/\s]+@", re.MULTILINE)
 _FILES = {
     "pip_conf": ("PIP_CONFIG_FILE",),
     "uv_toml": ("UV_CONFIG_FILE",),
@@ -30,3 +33,16 @@ def variables(folder: Path = SECRETS) -> dict[str, str]:
         lines = (line.partition("=") for line in proxy.read_text("utf-8").splitlines())
         found |= {name.strip(): value.strip() for name, equals, value in lines if equals}
     return found
+
+
+def has_credentials(folder: Path = SECRETS) -> bool:
+    """Whether passwords are among the secrets.
+
+    The caches of pip and uv keep the headers of requests that answers vary with (`Vary: Authorization`), and a cache
+    that is kept between builds is open to any other build.
+    """
+    netrc = folder / "netrc"
+    held = (folder / name for name in _HOLD_CREDENTIALS)
+    return (netrc.is_file() and b"password" in netrc.read_bytes()) or any(
+        _USER.search(path.read_bytes()) for path in held if path.is_file()
+    )

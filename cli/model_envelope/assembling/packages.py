@@ -84,6 +84,8 @@ def assemble(
 def _installer(*, offline: bool) -> tuple[str, list[str | Path], dict[str, str]]:
     """Give the name of an installer, the command that installs into the environment, and its variables."""
     variables = {} if offline else network.variables()
+    if not offline and network.has_credentials():
+        variables |= {"PIP_NO_CACHE_DIR": "1", "UV_NO_CACHE": "1"}
     uv = next((path for path in (CARRIED_UV, shutil.which("uv")) if path and _runs(path)), None)
     if uv is not None:
         own = {

@@ -8,6 +8,7 @@ from model_envelope.commands.building import summary
 from model_envelope.commands.options import Arrow, BaseImage, EnvelopeArgument, Json, MicromambaImage, Pull, TargetName
 from model_envelope.commands.output import Line, command
 from model_envelope.workflows import build as workflow
+from model_envelope.workflows.build_network import NetworkFlags
 from model_envelope.workflows.build_report import BuildResult
 
 
@@ -42,9 +43,40 @@ def build(
         bool,
         typer.Option("--push", help="Push the proven image under its name, with the credentials of `docker login`."),
     ] = False,
+    index_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The index of packages, as pip's option.", show_default=False),
+    ] = None,
+    extra_index_url: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="A further index; may be repeated.", show_default=False),
+    ] = None,
+    find_links: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="A page or folder of wheels; may be repeated.", show_default=False),
+    ] = None,
+    cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The certificate authorities to trust, in PEM form.", show_default=False),
+    ] = None,
+    proxy: Annotated[
+        str | None, typer.Option(metavar="URL", help="The proxy before all of these.", show_default=False)
+    ] = None,
+    netrc: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A netrc with passwords of hosts.", show_default=False)
+    ] = None,
+    wheelhouse: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Take all packages from this folder, with the network cut.", show_default=False
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Build an image, and prove that it answers the same.
+
+    Packages come from where pip's and uv's settings on this machine, .netrc, and the variables of proxies and
+    certificates say, or the options; credentials among them are kept nowhere.
 
     The container is started hardened, without a network, and asked the sealed samples of all methods. Only when it
     answers as sealed does the image get its name, which is printed; else the command ends with 3. What it holds, why,
@@ -65,6 +97,15 @@ def build(
             allow_network=allow_network,
             pull=pull,
             push=push,
+            network=NetworkFlags(
+                index_url=index_url,
+                extra_index_urls=tuple(extra_index_url or ()),
+                find_links=tuple(find_links or ()),
+                cert=cert,
+                proxy=proxy,
+                netrc=netrc,
+                wheelhouse=wheelhouse,
+            ),
             report=out.report,
         )
         if not json:

@@ -32,7 +32,8 @@ class IndexSettings:
     URLs may carry credentials: they are handed to programs through their environment, and everything that is shown to
     a user goes through :meth:`redact`. ``index_url`` is None where nothing names one: the public index. ``wheels`` is a
     folder of an envelope, ``published`` are pages of those who publish builds of their own (:mod:`.builds`): both are
-    looked into whatever is set on this machine.
+    looked into whatever is set on this machine. ``keyring`` and ``client_cert`` tell that pip is to ask a keyring for
+    passwords, and to show a certificate of its own.
     """
 
     index_url: str | None = None
@@ -45,6 +46,8 @@ class IndexSettings:
     timeout: str | None = None
     wheels: Path | None = None
     published: tuple[str, ...] = ()
+    keyring: bool = False
+    client_cert: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> IndexSettings:
@@ -64,6 +67,8 @@ class IndexSettings:
             proxy=values.get("proxy") or None,
             timeout=values.get("timeout") or values.get("default-timeout") or None,
             no_index=values.get("no-index", "").lower() in ("1", "true", "yes", "y", "on", "t"),
+            keyring=values.get("keyring-provider", "") in {"import", "subprocess"},
+            client_cert=bool(values.get("client-cert")),
         )
 
     def pip_options(self) -> list[str]:
@@ -96,7 +101,7 @@ class IndexSettings:
     def uv_options(self) -> list[str]:
         """Give the settings as options of uv. They may hold credentials: prefer :meth:`uv_environment`."""
         options: list[str] = ["--no-index"] if self.no_index else []
-        *first, last = self._indexes()
+        *first, last = self.indexes
         options += [word for url in first for word in ("--index", url)] + ["--default-index", last]
         if first:
             options += ["--index-strategy", "unsafe-best-match"]
@@ -120,7 +125,7 @@ class IndexSettings:
         # A machine whose pip names no index may still name one in uv's own configuration file.
         configured = self.index_url or self.extra_index_urls or self.no_index
         if configured and not any(own.get(name) for name in _UV_INDEX_VARIABLES):
-            *first, last = self._indexes()
+            *first, last = self.indexes
             given["UV_DEFAULT_INDEX"] = last
             if first:
                 given["UV_INDEX"] = " ".join(first)
@@ -152,7 +157,7 @@ class IndexSettings:
         # An index of uv may have a name: `UV_INDEX=ours=https://...`.
         words = [word for name in _UV_INDEX_VARIABLES for word in own.get(name, "").split()]
         of_uv = [re.sub(r"^[\w-]+=", "", word) for word in words]
-        return tuple(dict.fromkeys([*(() if self.no_index else self._indexes()), *map(_as_url, of_uv)]))
+        return tuple(dict.fromkeys([*(() if self.no_index else self.indexes), *map(_as_url, of_uv)]))
 
     def redact(self, text: str) -> str:
         """Take credentials out of a text that is shown or kept: those of any URL, those of these settings anywhere."""
@@ -171,7 +176,9 @@ class IndexSettings:
         # As an address: a path may hold what separates the values of these variables.
         return [*([] if self.wheels is None else [self.wheels.as_uri()]), *self.published]
 
-    def _indexes(self) -> list[str]:
+    @property
+    def indexes(self) -> list[str]:
+        """The indexes of these settings, the main one first; those that are set for uv alone are not among them."""
         return [self.index_url or DEFAULT_INDEX, *self.extra_index_urls]
 
 

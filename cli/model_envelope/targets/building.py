@@ -1,8 +1,8 @@
 """Builds an image from a rendered folder: with BuildKit where the machine has it, else with the classic builder.
 
-Index settings and certificate authorities reach a BuildKit build as secrets, so that nothing of them stays in the
-image, its history or the engine's store. The classic builder has no secrets: there the locked files are fetched on this
-machine first, and the build installs from them without a network.
+What a build needs of the network reaches BuildKit as secrets, so that nothing of it stays in the image, its history or
+the engine's store. The classic builder has no secrets: there the locked files are fetched on this machine first, and
+the build installs from them without a network.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from typing import Any, Protocol
 
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import ToolFailed
-from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.progress import Doing, Note
 from model_envelope.targets.build_log import STEP, BuildLog
 from model_envelope.targets.context import CARRIED_WHEELS, Context, Install
 from model_envelope.targets.engine import Engine, buildkit_client
-from model_envelope.targets.network import Network, proxies
+from model_envelope.targets.network import CUT, Network
 from model_envelope.targets.reasons import build_failed, reason_of
 
 TIMEOUT = 3600.0
@@ -84,20 +83,9 @@ class BuildKit:
         fresh: bool = False,
     ) -> None:
         """Build with secrets and a cache that is kept between builds."""
-        with scratch_folder(prefix="envelope-secrets-") as scratch:
-            command = [str(self.program), *self.words, "--progress", "plain", "--tag", image]
+        with network.words() as words:
+            command = [str(self.program), *self.words, "--progress", "plain", "--tag", image, *words]
             command += ["--no-cache"] if fresh else []
-            command += [word for name in proxies() for word in ("--build-arg", name)]
-            for name, content in {"pip_conf": network.pip_conf, "mamba_auth": network.mamba_auth}.items():
-                if content:
-                    secret = scratch / name
-                    secret.touch(mode=0o600)
-                    secret.write_bytes(content)
-                    command += ["--secret", f"id={name},src={secret}"]
-            files = {"ca": network.ca_bundle, "apt_conf": network.apt_conf}
-            for name, path in files.items():
-                if path and path.is_file():
-                    command += ["--secret", f"id={name},src={path}"]
             finished = process.run(
                 [*command, str(context.path)],
                 env=process.environment(dict(self.variables)),
@@ -121,7 +109,7 @@ class Classic:
         self,
         context: Context,
         image: str,
-        network: Network,  # noqa: ARG002  pip reads its own configuration here, outside the build
+        network: Network,
         python: str,
         log: BuildLog,
         *,
@@ -131,9 +119,12 @@ class Classic:
         log.report(Note(CLASSIC_LOSES))
         log.report(Doing(STEP, "Building: fetching packages"))
         own = context.path / CARRIED_WHEELS
-        fetch_wheels(context.path / "requirements.lock", context.path / "wheelhouse", python, own, log)
+        if network.mode != CUT:
+            with network.pip_environment() as variables:
+                lock, into = context.path / "requirements.lock", context.path / "wheelhouse"
+                fetch_wheels(lock, into, python, own, variables, log)
         built = ""
-        for event in self._events(context.path, fresh=fresh):
+        for event in self._events(context.path, network.mode, fresh=fresh):
             log.event(event)
             if "error" in event:
                 raise _failed(log, context)
@@ -141,12 +132,17 @@ class Classic:
         # Named only now: the engine goes on for a while when a build is interrupted.
         self.engine.tag(built, image)
 
-    def _events(self, path: Path, *, fresh: bool) -> Iterator[Mapping[str, Any]]:
+    def _events(self, path: Path, network: str, *, fresh: bool) -> Iterator[Mapping[str, Any]]:
         import docker
 
         try:
             yield from self.engine.client.api.build(
-                path=str(path), rm=True, forcerm=True, decode=True, nocache=fresh, buildargs=proxies()
+                path=str(path),
+                rm=True,
+                forcerm=True,
+                decode=True,
+                nocache=fresh,
+                network_mode=network or None,
             )
         except docker.errors.APIError as error:
             yield {"error": str(error.explanation or error)}
@@ -166,14 +162,14 @@ def choose_builder(engine: Engine) -> Builder:
     return BuildKit(client.program, client.words, {**client.variables, **host})
 
 
-def fetch_wheels(lock: Path, into: Path, python: str, own: Path, log: BuildLog) -> None:
+def fetch_wheels(lock: Path, into: Path, python: str, own: Path, variables: Mapping[str, str], log: BuildLog) -> None:
     """Download what a lock names, for a Linux image of a Python (``3.11``) on this machine's architecture.
 
-    ``own`` is the folder of wheels that travel in the envelope, where there is one.
+    ``own`` is the folder of wheels that travel in the envelope, where there is one, ``variables`` say where pip looks.
 
     Raises :class:`ToolFailed` (``build.fetch``).
     """
-    into.mkdir()
+    into.mkdir(exist_ok=True)
     if not lock.read_bytes():
         return
     machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
@@ -187,6 +183,7 @@ def fetch_wheels(lock: Path, into: Path, python: str, own: Path, log: BuildLog) 
             *(("--find-links", own) if own.is_dir() else ()),
             *(word for tag in tags for word in ("--platform", tag)),
         ],
+        env=process.environment(variables),
         timeout=TIMEOUT,
         on_line=log.fetching,
         on_error_line=log.fetching,

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -34,6 +34,8 @@ from model_envelope.targets.target import Target
 
 LAYERS = "layers"
 """Where the archives of files are in a context: one for each layer."""
+WHEELHOUSE = "wheelhouse"
+"""Where the wheels are in a context that all packages come from."""
 CARRIED_WHEELS = "wheels"
 """Where the wheels that travel in an envelope are in a context."""
 ASSEMBLE = "assemble"
@@ -85,10 +87,12 @@ def render_context(
     base_image: str,
     install: Install = Install.INDEX,
     micromamba_image: str = MICROMAMBA_IMAGE,
+    wheels: Sequence[Path] = (),
 ) -> Context:
     """Write the build context of an envelope for a target as a new folder in ``into``. It appears whole or not at all.
 
-    An envelope with a conda lock gets its packages, Python included, from a stage on ``micromamba_image``.
+    An envelope with a conda lock gets its packages, Python included, from a stage on ``micromamba_image``. ``wheels``
+    are files that the build takes beside those of an index, or in their place, as ``install`` says.
 
     Raises :class:`InvalidInput` where the envelope has no lock, a malformed list of libraries, or a name that cannot
     stand in a Dockerfile, ``Unsolvable`` where its lock clashes with the target, and ``Refused`` where the folder
@@ -109,7 +113,7 @@ def render_context(
         "system_libraries": [
             {"soname": item.soname, "package": item.package} for item in read_libraries(envelope.path).known
         ],
-        "wheels": (envelope.path / WHEELS).is_dir(),
+        "wheels": bool(wheels) or (envelope.path / WHEELS).is_dir(),
         "published": public_pages(Lock.parse(lock)),
         "conda": conda is not None,
         "micromamba_image": _plain(micromamba_image, _IMAGE, "the image with micromamba"),
@@ -137,6 +141,11 @@ def render_context(
             write_layer(folder / LAYERS / f"{name}.tar", content)
         if (envelope.path / WHEELS).is_dir():
             shutil.copytree(envelope.path / WHEELS, folder / CARRIED_WHEELS)
+        if wheels or install is not Install.INDEX:
+            place = folder / (CARRIED_WHEELS if install is Install.INDEX else WHEELHOUSE)
+            place.mkdir(exist_ok=True)
+            for path in wheels:
+                shutil.copyfile(path, place / path.name)
         _normalise(folder)
         return Context(_into_place(folder, into / folder.name), lock)
 

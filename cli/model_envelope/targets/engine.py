@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -164,6 +165,14 @@ class Engine:
         """What its images are for, unless another platform is asked for."""
         said = self.client.version()
         return Platform.of(f"{said['Os']}/{said['Arch']}")
+
+    @property
+    def shares_loopback(self) -> bool:
+        """Whether a build with the engine's own network reaches what listens on `localhost` of this machine."""
+        said = self.client.info()
+        rootless = any("rootless" in str(option) for option in said.get("SecurityOptions") or ())
+        elsewhere = rootless or said.get("OperatingSystem") == "Docker Desktop"
+        return sys.platform == "linux" and self.host.startswith(("unix:", "http+docker:")) and not elsewhere
 
     @contextmanager
     def running(

@@ -5,34 +5,32 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model_envelope.dependencies.builds import with_links_for
-from model_envelope.dependencies.conda.channels import Channels, read_channels
-from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.programs import find_uv
-from model_envelope.foundation.errors import ToolMissing
+from model_envelope.foundation.errors import InvalidInput, ToolMissing
 from model_envelope.foundation.files import human_size, scratch_folder
 from model_envelope.foundation.libraries import read_libraries
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Done, Note, Report, Started, silent
-from model_envelope.foundation.secrets import scrub
 from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.targets.build_log import BuildLog, Step, by_name
 from model_envelope.targets.building import Builder, choose_builder
-from model_envelope.targets.context import Context, Install, carry_uv, conda_packages, render_context
+from model_envelope.targets.context import Context, Install, carry_uv, conda_packages, merged_lock, render_context
 from model_envelope.targets.engine import Engine, split_name
 from model_envelope.targets.layers import digests_of, read_installed, read_layers
+from model_envelope.targets.network import CUT, Network
 from model_envelope.targets.pushing import knock, push_image
 from model_envelope.targets.registry import Base, pinned
 from model_envelope.targets.target import Target
-from model_envelope.workflows.build_network import apt_conf, mamba_authentication, network
+from model_envelope.workflows.build_network import SETTINGS_ALONE, NetworkFlags, find_network, wheels_for
 from model_envelope.workflows.build_records import Ingredients, kept_log
 from model_envelope.workflows.build_report import BuildResult, as_before, with_reasons, write_report
+from model_envelope.workflows.build_trouble import explaining
 from model_envelope.workflows.cpu import gpu_note
 from model_envelope.workflows.fitting import fitting
 from model_envelope.workflows.image_proof import prove
@@ -57,6 +55,7 @@ def build(
     image: str | None = None,
     base_image: str | None = None,
     micromamba_image: str | None = None,
+    network: NetworkFlags = SETTINGS_ALONE,
     allow_network: bool = False,
     check_reproducible: bool = False,
     rebuild: bool = False,
@@ -67,12 +66,13 @@ def build(
 ) -> BuildResult:
     """Render, build, start the container hardened, replay the samples of all methods over HTTP, and name the image.
 
-    ``image`` is its name (default: ``<name>:<short digest>``), ``arrow`` as in :func:`render`, and ``allow_network``
-    leaves the network to the model in that container. Until the answers agree it has a temporary name; whatever goes
-    wrong, no container and no name stays behind. A container needs no trust: the model runs confined. With
-    ``check_reproducible`` it is built twice without a cache, and has to have the same layers. Where all is as it was in
-    an earlier build that was proven, and its image has that name still, nothing is done, unless ``rebuild`` says so.
-    ``report_file`` is where the result is written as JSON too.
+    ``image`` is its name (default: ``<name>:<short digest>``), ``arrow`` as in :func:`render`, ``network`` what is said
+    of the way to packages beside the settings of pip and uv; ``allow_network`` leaves the network to the model while it
+    is proven. Until the answers agree the image has a temporary name; whatever goes wrong, no container and no name
+    stays behind. A container needs no trust: the model runs confined. With ``check_reproducible`` it is built twice
+    without a cache, and has to have the same layers. Where all is as it was in an earlier build that was proven, and
+    its image has that name still, nothing is done, unless ``rebuild`` says so. ``report_file`` is where the result is
+    written as JSON too.
 
     Base images are pinned by digest where they have one; ``pull`` takes what their registries have now rather than what
     the engine has. ``push`` pushes the image under its name once it is proven; its registry is asked first whether it
@@ -105,9 +105,11 @@ def build(
             report(Done("build", f"Nothing has changed since {name} was built and proven"))
             result = as_before(known)
         else:
-            builder = choose_builder(engine)
-            _refuse_conda_without_network(files, builder)
-            recipe = _Recipe(files, chosen, begun, micromamba, builder, engine)
+            builder, lock = choose_builder(engine), Lock.parse(merged_lock(files, chosen))
+            way = find_network(network, files, lock, engine, report, fetches_here=builder.install is Install.CLASSIC)
+            _refuse_conda_without_network(files, builder, way)
+            wheels = wheels_for(files, lock, network, way, engine.platform)
+            recipe = _Recipe(files, chosen, begun, micromamba, builder, engine, way, network, tuple(wheels))
             result = _build_and_prove(recipe, name, report, twice=check_reproducible, connected=allow_network)
             ingredients.remember(engine, result)
         pushed = push_image(engine, name, report) if push else None
@@ -119,7 +121,7 @@ def _build_and_prove(recipe: _Recipe, name: str, report: Report, *, twice: bool,
     began = time.monotonic()
     files, engine = recipe.files, recipe.engine
     temporary = f"envelope-build/{recipe.target.kind}:{uuid.uuid4().hex}"
-    with kept_log(files.description.name, _redact(files), report) as kept:
+    with kept_log(files.description.name, recipe.way.redact, report) as kept:
         log = BuildLog(kept.keep, report)
         try:
             for text in filter(None, [*unknown_libraries(read_libraries(files.path)), gpu_note(files, recipe.target)]):
@@ -173,52 +175,47 @@ class _Recipe:
     micromamba_image: str
     builder: Builder
     engine: Engine
+    way: Network
+    flags: NetworkFlags
+    wheels: tuple[Path, ...]
 
     def make(self, image: str, log: BuildLog, *, fresh: bool = False) -> Context:
         """Render into a folder of its own, and build; ``fresh`` takes no step from an earlier build.
 
         What was built from is given back; its folder is gone.
         """
+        install = self.builder.install
+        if self.way.mode == CUT and install is not Install.CLASSIC:
+            install = Install.WHEELHOUSE
         with scratch_folder(prefix="envelope-build-") as scratch:
             context = render_context(
                 self.files,
                 self.target,
                 scratch,
                 base_image=self.base.reference,
-                install=self.builder.install,
+                install=install,
                 micromamba_image=self.micromamba_image,
+                wheels=self.wheels,
             )
             uv = find_uv()
             if uv is not None and self.engine.platform == Platform.here():
                 carry_uv(context, uv.resolve())
-            _build(self.builder, context, image, self.files.description.python, log, fresh=fresh)
+            with explaining(self.way, self.flags, context.lock):
+                self.builder.build(context, image, self.way, self.files.description.python, log, fresh=fresh)
             return context
 
 
-def _build(builder: Builder, context: Context, image: str, python: str, log: BuildLog, *, fresh: bool) -> None:
-    """Build with pip's own settings of this machine."""
-    settings = with_links_for(IndexSettings.from_environment(), Lock.parse(context.lock))
-    channels = read_channels() if (context.path / "conda-lock.yml").is_file() else Channels()
-    builder.build(
-        context,
-        image,
-        replace(network(settings), apt_conf=apt_conf(), mamba_auth=mamba_authentication(channels)),
-        python,
-        log,
-        fresh=fresh,
-    )
-
-
-def _redact(files: EnvelopeFiles) -> Callable[[str], str]:
-    """Give what takes the credentials of this machine's settings out of a text."""
-    settings = IndexSettings.from_environment()
-    channels = read_channels() if files.conda_lock.is_file() else Channels()
-    return lambda text: scrub(settings.redact(text), channels.secrets())
-
-
-def _refuse_conda_without_network(files: EnvelopeFiles, builder: Builder) -> None:
+def _refuse_conda_without_network(files: EnvelopeFiles, builder: Builder, way: Network) -> None:
     """Refuse to install conda packages in a build that fetches nothing itself."""
-    if files.conda_lock.is_file() and builder.install is Install.CLASSIC:
+    if not files.conda_lock.is_file():
+        return
+    if way.mode == CUT:
+        raise InvalidInput(
+            "the envelope has a conda lock, and a wheelhouse holds no conda packages",
+            code="build.conda-wheelhouse",
+            hint="build with a network, or lock for pip: `envelope lock ENVELOPE --resolver auto`",
+        )
+    if builder.install is Install.CLASSIC:
         raise ToolMissing(
             f"the envelope has a conda lock, and {builder.name} cannot install conda packages: that needs BuildKit",
             code="build.conda-needs-buildkit",
