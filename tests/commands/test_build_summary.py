@@ -25,6 +25,7 @@ RESULT = BuildResult(
     lock="l",
     target="service",
     base_image="python:3.11-slim",
+    base_digest=None,
     builder="BuildKit",
     layers=(
         Layer("base image", ("b",), 170_900_000, new=False),
