@@ -377,3 +377,25 @@ def test_rendering_says_how_much_is_for_cards_alone(on_a_card, tmp_path):
 def test_a_lock_of_a_conda_environment_is_refused(on_a_card):
     with pytest.raises(InvalidInput, match="--cpu"):
         on_a_card("out", cpu=True, resolver="conda-lock", aim=Aim())
+
+
+def test_builds_of_the_environment_are_looked_for_where_the_model_needs_them(indexes, tmp_path):
+    indexes.pypi.add("explains", requires=["torch"])
+    indexes.pypi.add("plain")
+    wheels = [next(indexes.pypi.folder.glob(f"{name}-*")) for name in ("explains", "plain", "filelock")]
+    python = make_environment(tmp_path / "env", [*wheels, next(indexes.pytorch.folder.glob("torch-2.13*"))])
+    for noted in (tmp_path / "env").glob("lib/*/site-packages/*/direct_url.json"):
+        noted.unlink()
+    (tmp_path / "x.json").write_text('{"x": 1}')
+
+    def packed(module):
+        write_module(
+            tmp_path, f"uses_{module}", f"import {module}\nclass Model:\n    def predict(self, x: int): return x"
+        )
+        dump(tmp_path, f"uses_{module}.Model()", f"{module}.pkl", python)
+        samples = SampleFile(tmp_path / "x.json", "x.json")
+        return pack(tmp_path / f"{module}.pkl", samples=samples, python=str(python), into=tmp_path / "out").path
+
+    assert versions(packed("plain")) == {"plain": "1.0"}
+    assert not indexes.pytorch.asked
+    assert versions(packed("explains")) == {"explains": "1.0", "filelock": "1.0", "torch": "2.13.0+cpu"}

@@ -18,7 +18,7 @@ from model_envelope.dependencies.requirements import exact_versions, with_versio
 from model_envelope.dependencies.resolvers import LockRequest, Resolver
 from model_envelope.dependencies.wheels import unfit_tags
 from model_envelope.foundation import pylock
-from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing
+from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing, Unsolvable
 from model_envelope.foundation.interpreter import describe
 from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.platforms import Platform
@@ -161,8 +161,7 @@ def solve(
         _check_wheels(request, platform, goal.python)
     if cpu:
         request = replace(request, requirements=without_label(request.requirements))
-    named = {**request.constraints, **exact_versions(request.requirements)}
-    request = replace(request, index=with_published(request.index, named))
+    request = replace(request, index=with_published(request.index, exact_versions(request.requirements)))
     locks: dict[Platform, Lock] = {}
     exchanges: list[Exchange] = []
     for platform in goal.platforms:
@@ -172,7 +171,7 @@ def solve(
             platform=None if goal.here.runs(platform) else platform,
             python_version=None if goal.runs else goal.python,
         )
-        found = resolver.lock(asked)
+        found, asked = _solve(resolver, asked)
         made = exchange(asked, found, platform, goal.python, keep) if cpu else Exchange(asked)
         if made.request != asked:
             found = resolver.lock(made.request)
@@ -196,6 +195,22 @@ def solve(
             item for item in dict.fromkeys(item for made in exchanges for item in made.gone) if item.name not in left
         ),
     )
+
+
+def _solve(resolver: Resolver, request: LockRequest) -> tuple[Lock, LockRequest]:
+    """Solve a request; give what was asked in the end.
+
+    Builds that the environment has, and no need names, are looked for where they are published only if nothing is found
+    otherwise: most models need none of them, and that index may be out of reach.
+    """
+    try:
+        return resolver.lock(request), request
+    except Unsolvable:
+        index = with_published(request.index, request.constraints)
+        if index == request.index:
+            raise
+    asked = replace(request, index=index)
+    return resolver.lock(asked), asked
 
 
 def _check_wheels(request: LockRequest, platform: Platform, python: str) -> None:
