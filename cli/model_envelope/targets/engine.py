@@ -189,7 +189,7 @@ class Engine:
         address = urlsplit(self.host).hostname if self.host.startswith("tcp:") else None
         # A remote engine is asked from here.
         ports = {f"{PORT}/tcp": ("0.0.0.0" if address else host, port)}  # noqa: S104
-        with self._created(image, arguments, ports=ports) as handle:
+        with self.created(image, arguments, ports=ports) as handle:
             try:
                 handle.start()
             except docker.errors.APIError as error:
@@ -213,7 +213,7 @@ class Engine:
         import docker
 
         cut = {} if network else {"network_mode": "none"}
-        with self._created(image, arguments, **cut, **more) as handle:
+        with self.created(image, arguments, **cut, **more) as handle:
             try:
                 handle.start()
             except docker.errors.APIError as error:
@@ -223,11 +223,12 @@ class Engine:
             yield Container(handle)
 
     @contextmanager
-    def _created(self, image: str, arguments: Sequence[str], **more: Any) -> Iterator[Any]:
+    def created(self, image: str, arguments: Sequence[str] = (), **more: Any) -> Iterator[Any]:
+        """Create a container, hardened, without starting it. It is removed afterwards, whatever happens."""
         handle = None
         try:
             with held_back():
-                handle = self.client.containers.create(image, list(arguments) or None, **HARDENED, **more)
+                handle = self.client.containers.create(image, command=list(arguments) or None, **HARDENED, **more)
             yield handle
         finally:
             if handle is not None:

@@ -98,14 +98,14 @@ def read_installed(engine: Engine, image: str) -> tuple[Installed, ...]:
     """
     import docker
 
-    container = engine.client.containers.create(image, labels={"io.modelenvelope.started-by": "envelope"})
     try:
-        chunks, _ = container.get_archive(INVENTORY)
-        content = b""
-        for chunk in chunks:
-            content += chunk
-            if len(content) > _LARGEST_INVENTORY:
-                return ()
+        with engine.created(image) as container:
+            chunks, _ = container.get_archive(INVENTORY)
+            content = b""
+            for chunk in chunks:
+                content += chunk
+                if len(content) > _LARGEST_INVENTORY:
+                    return ()
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             member = archive.extractfile(archive.getmembers()[0])
             document = json.loads(member.read()) if member else {}
@@ -115,8 +115,6 @@ def read_installed(engine: Engine, image: str) -> tuple[Installed, ...]:
         ]
     except (docker.errors.APIError, tarfile.TarError, ValueError, KeyError, TypeError, IndexError):
         return ()
-    finally:
-        container.remove(force=True, v=True)
     return tuple(sorted(found, key=lambda item: (-item.size, item.name)))
 
 

@@ -24,6 +24,8 @@ from model_envelope.workflows.replaying import NO_NETWORK, Replayed
 
 READY = 180.0
 """Seconds in which a container must be ready: its model loaded, and asked the samples once by the service itself."""
+SETTLE = 3.0
+"""Seconds in which a container ends after what runs in it has."""
 LARGEST_BODY = 64_000_000
 """Bytes that a service takes as a request unless it is told to take more."""
 
@@ -115,9 +117,9 @@ def _asked(container: Container, files: EnvelopeFiles) -> Mapping[str, _Answer]:
     return answers
 
 
-def _settle(container: Container, seconds: float = 3.0) -> None:
+def _settle(container: Container) -> None:
     """Raise what a container failed with, where it ends within moments; what runs in it ends before it does."""
-    until = time.monotonic() + seconds
+    until = time.monotonic() + SETTLE
     while time.monotonic() < until:
         still_running(container)
         time.sleep(0.1)
