@@ -12,7 +12,8 @@ from model_envelope.runtime.asking import read_answer
 from model_envelope.runtime.reading import read_envelope
 from model_envelope.runtime.replay import replay
 from model_envelope.runtime.signature import List, Method, Parameter, Scalar
-from model_envelope.targets.engine import INSIDE, PYTHON, Engine
+from model_envelope.targets.container import INSIDE, PYTHON
+from model_envelope.targets.engine import Engine
 from model_envelope.workflows.build import build
 
 pytestmark = [pytest.mark.engine, pytest.mark.network, pytest.mark.xdist_group("engine")]

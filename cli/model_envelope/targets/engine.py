@@ -6,9 +6,8 @@ import os
 import re
 import socket
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,88 +17,11 @@ from model_envelope.foundation import process
 from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing
 from model_envelope.foundation.interrupts import held_back
 from model_envelope.foundation.platforms import Platform
+from model_envelope.targets.container import HARDENED, PORT, Container
 
-PORT = 8080
-"""Where the service listens inside its container."""
-INSIDE = f"http://127.0.0.1:{PORT}"
-"""Where it is asked from inside."""
-PYTHON = "/opt/venv/bin/python"
-"""The interpreter in every image."""
-HARDENED: Mapping[str, Any] = {
-    "read_only": True,
-    "tmpfs": {"/tmp": "rw,noexec,nosuid,nodev"},  # noqa: S108  the container's own
-    "cap_drop": ["ALL"],
-    "security_opt": ["no-new-privileges"],
-    "labels": {"io.modelenvelope.started-by": "envelope"},
-}
-"""How every container of a service runs here, and should everywhere."""
 TIMEOUT = 120
 FIRST_WITHOUT_BUILTIN = 23
 """Docker clients from this version on need the buildx plugin for BuildKit; older ones have it built in."""
-
-
-@dataclass(frozen=True)
-class Container:
-    """A started container of a service."""
-
-    handle: Any
-    url: str = INSIDE
-
-    def exit_code(self) -> int | None:
-        """Give the code that it ended with, or None while it runs."""
-        self.handle.reload()
-        state = self.handle.attrs["State"]
-        return None if state["Running"] else int(state["ExitCode"])
-
-    def log(self, lines: int = 60) -> str:
-        """Give the end of what it said."""
-        said: bytes = self.handle.logs(tail=lines)
-        return said.decode("utf-8", "replace")
-
-    def execute(self, words: Sequence[str], *, seconds: float) -> tuple[bytes, bytes]:
-        """Run a program in it and give what that wrote to standard output and to standard error, of any size.
-
-        Where the program has not ended after ``seconds``, or the container ends, it is what there was until then.
-        """
-        import docker
-        from docker.utils.socket import STDERR, STDOUT, frames_iter
-
-        api = self.handle.client.api
-        try:
-            started = api.exec_create(self.handle.id, list(words))["Id"]
-            stream = api.exec_start(started, socket=True)
-        except docker.errors.APIError as error:
-            if error.status_code == 409:  # it has ended
-                return b"", b""
-            raise
-        limit = threading.Timer(seconds, self._kill)
-        limit.daemon = True
-        limit.start()
-        try:
-            said = list(frames_iter(stream, tty=False))
-            out, err = (b"".join(part for number, part in said if number == wanted) for wanted in (STDOUT, STDERR))
-            return out, err
-        finally:
-            limit.cancel()
-            if (response := getattr(stream, "_response", None)) is not None:  # it holds the connection too
-                response.close()
-            stream.close()
-
-    def _kill(self) -> None:
-        # Whatever comes of it, the container is removed in the end.
-        with suppress(Exception):
-            self.handle.kill()
-
-    def follow(self) -> Iterator[str]:
-        """Give each line that it says until it ends."""
-        rest = b""
-        stream = self.handle.logs(stream=True, follow=True)
-        try:
-            for chunk in stream:
-                *lines, rest = (rest + chunk).split(b"\n")
-                yield from (line.decode("utf-8", "replace") for line in lines)
-        finally:
-            stream.close()
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from model_envelope.runtime.errors import EnvelopeError, ExitCode, ModelFailed, 
 from model_envelope.runtime.machine import Machine
 from model_envelope.runtime.reading import EnvelopeFiles, Sample
 from model_envelope.runtime.replay import MethodReplay, replay
+from model_envelope.targets.container import INSIDE, PYTHON, Container
 from model_envelope.targets.context import ENVELOPE
-from model_envelope.targets.engine import INSIDE, PYTHON, Container, Engine
+from model_envelope.targets.engine import Engine
 from model_envelope.workflows.provenance import read_provenance
 from model_envelope.workflows.replaying import NO_NETWORK, Replayed
 
