@@ -121,7 +121,8 @@ def _build_and_prove(recipe: _Recipe, name: str, report: Report, *, twice: bool,
     began = time.monotonic()
     files, engine = recipe.files, recipe.engine
     temporary = f"envelope-build/{recipe.target.kind}:{uuid.uuid4().hex}"
-    with kept_log(files.description.name, recipe.way.redact, report) as kept:
+    # Where the engine goes away the log is named too.
+    with kept_log(files.description.name, recipe.way.redact, report) as kept, engine.watched():
         log = BuildLog(kept.keep, report)
         try:
             for text in filter(None, [*unknown_libraries(read_libraries(files.path)), gpu_note(files, recipe.target)]):
