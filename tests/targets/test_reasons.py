@@ -33,6 +33,8 @@ TOLD = [
     ("needs-a-compiler.pip.classic", "build.no-compiler", "(x86_64-linux-gnu-gcc)", "--upgrade-package needsc"),
     ("needs-a-compiler.uv.buildkit", "build.no-compiler", "`needsc==1.0` has no ready wheel", "with a compiler"),
     ("needs-a-compiler.uv.classic", "build.no-compiler", "`needsc==1.0` has no ready wheel", "with a compiler"),
+    ("needs-meson.pip.buildkit", "build.no-compiler", "a package that pip does not name has no ready wheel", "PACKAGE"),
+    ("needs-meson.uv.buildkit", "build.no-compiler", "`needsmeson==1.0` has no ready wheel", "needsmeson"),
     ("other-file.pip.buildkit", "build.hashes", "another file of `tiny==1.0`", "look into that file"),
     ("other-file.uv.buildkit", "build.hashes", "another file of `tiny==1.0`", "look into that file"),
     (
@@ -179,6 +181,10 @@ def test_the_classic_builder_names_the_base_of_the_dockerfile():
         (
             "WARNING: 401 Error, Credentials not correct for https://i/\nNo matching distribution found for a",
             "build.index-forbidden",
+        ),
+        (
+            "error: can't find Rust compiler\nERROR: Failed to build 'tokens' when getting requirements to build wheel",
+            "build.no-compiler",
         ),
         ("something else entirely", "build.failed"),
     ],

@@ -38,7 +38,11 @@ _BASE_HINT = (
     "name a base image that this engine has or can pull: `--base-image`, or ENVELOPE_BASE_IMAGE; where a registry asks "
     "who you are, `docker login`"
 )
-_BUILDING = r"Failed building wheel for (?P<package>[^\s`]+)|Failed to build `(?P<package2>[^`]+)`"
+# pip names the package only where its source got as far as being compiled, or where pip is new.
+_BUILDING = (
+    r"(?s).*?(?:Failed building wheel for (?P<package>[^\s`]+)|Failed to build [`'](?P<package2>[^`']+)[`'])"
+    r"|.*?(?:Getting requirements to build wheel|Preparing metadata \([^)]*\)) did not run successfully"
+)
 
 # The first that fits. What cuts a build short comes before what only follows from that.
 _BEFORE_INDEX = (
@@ -163,13 +167,13 @@ _BEFORE_INDEX = (
     ),
     _Reason(
         r"(?i)DO NOT MATCH THE HASHES[^\n]*\n\s*(?P<package>[^\s=]+==\S+)|hash mismatch for `(?P<package2>[^`]+)`",
-        "the index gave another file of `{package}` than the one that was locked, or not all of it",
+        "the index gave another file of {package} than the one that was locked, or not all of it",
         "build.hashes",
         "build again, in case it broke off; if it is the same then, look into that file before you lock it anew",
     ),
     _Reason(
         _BUILDING,
-        "`{package}` has no ready wheel for this Python and platform, and building it takes a compiler that the base "
+        "{package} has no ready wheel for this Python and platform, and building it takes a compiler that the base "
         "image does not have ({what})",
         "build.no-compiler",
         f"{_UPGRADE}; or build on an image with a compiler: `--base-image`",
@@ -178,26 +182,26 @@ _BEFORE_INDEX = (
 _AFTER_INDEX = (
     _Reason(
         _BUILDING,
-        "`{package}` has no ready wheel for this Python and platform, and cannot be built from its source",
+        "{package} has no ready wheel for this Python and platform, and cannot be built from its source",
         "build.no-wheel",
         f"{_UPGRADE}; or build on an image with what it needs: `--base-image`",
     ),
     _Reason(
         r"Because (?:only )?(?P<package>\S+) has no wheels with a matching[^\n]*",
-        "no file of `{package}` is for this Python and platform, though it is locked",
+        "no file of {package} is for this Python and platform, though it is locked",
         "build.no-wheel",
         "lock for the platform of the image: `envelope lock ENVELOPE --platform linux/amd64`",
     ),
     _Reason(
         r"(?:No matching distribution found for|requirement) (?P<package>\S+)[^\n]* \(from versions: none\)",
-        "the index has nothing of `{package}` for this Python and platform, or refuses to list it (pip does not tell)",
+        "the index has nothing of {package} for this Python and platform, or refuses to list it (pip does not tell)",
         "build.package",
         "does the index that pip names on this machine have it (`pip config list`), and are its credentials right?",
     ),
     _Reason(
         r"(?:No matching distribution found for |Could not find a version that satisfies the requirement "
         r"|Because (?:there is no version of )?)(?P<package>[^\s,]+)",
-        "the index has no `{package}`, or not for this platform",
+        "the index has no {package}, or not for this platform",
         "build.package",
         "the build asks the index that pip's configuration on this machine names: is it the one that was locked from?",
     ),
@@ -279,7 +283,9 @@ def _told(reason: _Reason, said: str, step: str) -> tuple[str, str, str, str] | 
             return None
         what = next(filter(None, compiler.groups()))
     name = re.split(r"[=<>!~\[]", package, maxsplit=1)[0]
-    return reason.text.format(what=what, package=package), reason.code, reason.hint.replace("{package}", name), package
+    shown = f"`{package}`" if package else "a package that pip does not name"
+    hint = reason.hint.replace("{package}", name or "PACKAGE")
+    return reason.text.format(what=what, package=shown), reason.code, hint, package
 
 
 def _at(said: str) -> str:
