@@ -196,7 +196,7 @@ def test_a_bounded_number_of_logs_is_kept_with_their_results(state):
     for at in range(build_records.KEPT + 5):
         with kept_log("scorer", str, silent) as kept:
             kept.keep(str(at))
-        kept.add(result())
+        write_report(result(log=kept.path), None)
         os.utime(kept.path, (at, at))
     with kept_log("last", str, silent):
         pass
@@ -215,7 +215,7 @@ def test_a_state_folder_that_cannot_be_written_stops_nothing(tmp_path, monkeypat
     assert kept.path is None
     assert isinstance(events[0], Note)
     assert "the log is not kept" in events[0].text
-    kept.add(result())
+    assert write_report(result(log=tmp_path / "file" / "a.log"), None)
     engine = engine_with(image="sha256:one", base="sha256:base")
     ingredients(files).remember(engine, result())
     assert ingredients(files).built_before(engine) is None

@@ -144,7 +144,7 @@ def _build_and_prove(recipe: _Recipe, name: str, report: Report, *, twice: bool,
         finally:
             engine.forget(temporary)
         report(Done("tag", f"Named {name}"))
-        result = BuildResult(
+        return BuildResult(
             image=name,
             id=identity,
             size=size,
@@ -162,8 +162,6 @@ def _build_and_prove(recipe: _Recipe, name: str, report: Report, *, twice: bool,
             seconds=time.monotonic() - began,
             log=kept.path,
         )
-        kept.add(result)
-    return result
 
 
 @dataclass(frozen=True)

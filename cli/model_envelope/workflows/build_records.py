@@ -56,12 +56,6 @@ class KeptLog:
                 self._file, self.path = None, None
         return shown
 
-    def add(self, result: BuildResult) -> None:
-        """Keep the result of the same build beside the log."""
-        if self.path is not None:
-            with suppress(OSError):
-                result.write(self.path.with_suffix(".json"))
-
 
 @contextmanager
 def kept_log(name: str, redact: Callable[[str], str], report: Report) -> Iterator[KeptLog]:

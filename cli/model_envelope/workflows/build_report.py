@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -136,10 +137,13 @@ def _reasons(files: EnvelopeFiles, target: Target) -> Callable[[str], str]:
 
 
 def write_report(result: BuildResult, place: Path | None) -> BuildResult:
-    """Write build.json where it was asked for, and give the result back.
+    """Write build.json beside the log, and where it was asked for; give the result back.
 
     Raises :class:`InvalidInput` (``build.report``) where it cannot be written.
     """
+    if result.log is not None and not result.unchanged:
+        with suppress(OSError):
+            result.write(result.log.with_suffix(".json"))
     if place is not None:
         try:
             result.write(place)
