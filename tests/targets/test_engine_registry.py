@@ -187,11 +187,18 @@ def test_a_helper_that_is_not_there_is_told(tmp_path, engine, locked_hub, monkey
     assert str(folder) in caught.value.hint
 
 
-def test_the_classic_builder_pushes_too(tmp_path, hub, classic):
-    result = build(make_envelope(tmp_path), image=f"{hub.address}/{REPOSITORY}:1", push=True)
-    assert result.builder == "the classic builder"
-    assert hub.tags(REPOSITORY) == ["1"]
-    assert sum(layer.bytes for layer in result.pushed.layers) == result.pushed.new_bytes > 0
+def test_the_classic_builder_pushes_the_same_layers(tmp_path, hub, request):
+    envelope = make_envelope(tmp_path)
+    first = build(envelope, image=f"{hub.address}/{REPOSITORY}:1", push=True)
+    request.getfixturevalue("classic")
+    again = build(envelope, image=f"{hub.address}/{REPOSITORY}:2", push=True)
+    assert (first.builder, again.builder) == ("BuildKit", "the classic builder")
+    assert sorted(hub.tags(REPOSITORY)) == ["1", "2"]
+    assert all(layer.already_there for layer in again.pushed.layers)
+    # BuildKit has an empty layer more, of the working directory.
+    names = {layer.name for layer in again.pushed.layers}
+    assert names >= {"base image", "packages", "serving code", "local code", "model"}
+    assert again.pushed.bytes_already_there == first.pushed.new_bytes
 
 
 def test_a_registry_that_is_not_there_is_told_before_anything_is_built(tmp_path, engine, hub):
