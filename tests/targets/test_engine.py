@@ -336,3 +336,13 @@ def test_an_engine_is_found_where_docker_host_says(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "nonsense")
     with pytest.raises(ToolMissing):
         engines.Engine.connect()
+
+
+def test_an_engine_behind_tls_is_asked_by_tls(tmp_path, monkeypatch):
+    # As docker-in-docker has it in jobs of CI; here nothing is in the folder of certificates.
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2376")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    with pytest.raises(ToolMissing) as caught:
+        engines.Engine.connect()
+    assert "certificate" in caught.value.detail

@@ -12,7 +12,7 @@ from handmade import SCORER, SCORER_METHODS, SCORER_SAMPLES, make_envelope, seal
 from registries import registry
 
 from model_envelope.foundation.errors import Answered, ToolFailed
-from model_envelope.foundation.progress import Done, Note, Started
+from model_envelope.foundation.progress import Doing, Done, Note, Started
 from model_envelope.runtime.reading import read_envelope
 from model_envelope.targets.engine import Engine
 from model_envelope.workflows.build import build
@@ -99,7 +99,8 @@ def test_a_new_model_pushes_its_own_layer_alone(tmp_path, engine, hub):
     ours = [hub.layers(REPOSITORY, tag) for tag in ("1", "2")]
     assert len(set(ours[1]) - set(ours[0])) == len(new)
     told = next(event.text for event in events if isinstance(event, Done) and event.step == "push")
-    assert told.startswith(f"Pushed {len(new)} of {len(again.pushed.layers)} layers")
+    assert [layer.name for layer in new] == ["model"]
+    assert told.startswith("Pushed model (")
 
 
 def test_what_was_pushed_is_pulled_by_its_digest_and_answers(tmp_path, engine, hub):
@@ -186,11 +187,18 @@ def test_a_helper_that_is_not_there_is_told(tmp_path, engine, locked_hub, monkey
     assert str(folder) in caught.value.hint
 
 
-def test_the_classic_builder_pushes_too(tmp_path, hub, classic):
-    result = build(make_envelope(tmp_path), image=f"{hub.address}/{REPOSITORY}:1", push=True)
-    assert result.builder == "the classic builder"
-    assert hub.tags(REPOSITORY) == ["1"]
-    assert sum(layer.bytes for layer in result.pushed.layers) == result.pushed.new_bytes > 0
+def test_the_classic_builder_pushes_the_same_layers(tmp_path, hub, request):
+    envelope = make_envelope(tmp_path)
+    first = build(envelope, image=f"{hub.address}/{REPOSITORY}:1", push=True)
+    request.getfixturevalue("classic")
+    again = build(envelope, image=f"{hub.address}/{REPOSITORY}:2", push=True)
+    assert (first.builder, again.builder) == ("BuildKit", "the classic builder")
+    assert sorted(hub.tags(REPOSITORY)) == ["1", "2"]
+    assert all(layer.already_there for layer in again.pushed.layers)
+    # BuildKit has an empty layer more, of the working directory.
+    names = {layer.name for layer in again.pushed.layers}
+    assert names >= {"base image", "packages", "serving code", "local code", "model"}
+    assert again.pushed.bytes_already_there == first.pushed.new_bytes
 
 
 def test_a_registry_that_is_not_there_is_told_before_anything_is_built(tmp_path, engine, hub):
@@ -206,7 +214,7 @@ def test_a_registry_that_goes_away_half_way_is_told(tmp_path, engine, hub):
     name = f"{hub.address}/{REPOSITORY}:1"
 
     def leave(event):
-        if isinstance(event, Started) and event.step == "push" and event.text != f"Pushing {name}":
+        if isinstance(event, Doing) and event.step == "push" and event.text != f"Pushing {name}":
             hub.stop()
 
     with pytest.raises(ToolFailed) as caught:

@@ -27,7 +27,9 @@ from model_envelope.targets.reasons import build_failed, reason_of
 TIMEOUT = 3600.0
 CLASSIC_LOSES = (
     "there is no BuildKit here (`docker buildx`, or a docker client older than 23), so the classic builder is used: it "
-    "keeps no package cache between builds, and only packages with ready wheels can be installed"
+    "has no secrets, so packages are fetched by this machine, only those with ready wheels can be installed, and apt "
+    "gets none of your settings; it keeps no package cache between builds, and its first stage stays behind as a "
+    "nameless image (`docker image prune`)"
 )
 _MORE = "a builder with BuildKit can also build packages that have no ready wheel"
 

@@ -12,11 +12,12 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from model_envelope.foundation.errors import ToolFailed
 from model_envelope.foundation.files import human_size
-from model_envelope.foundation.progress import Done, Note, Report, Started, silent
+from model_envelope.foundation.progress import Doing, Done, Note, Report, Started, silent
 from model_envelope.foundation.secrets import scrub
 from model_envelope.targets.engine import Engine, split_name
 from model_envelope.targets.registry import HUB, names_registry, parts
@@ -42,8 +43,12 @@ _BROKEN = r"EOF|connection reset|broken pipe|\b50[0234]\b|server closed|blob upl
 
 @dataclass(frozen=True)
 class PushedLayer:
-    """A layer of a pushed image: the beginning of its id, its bytes (unpacked), and whether the registry had it."""
+    """A layer of a pushed image: what is in it, the beginning of its id, its bytes (unpacked), who had it.
 
+    ``name`` is empty where nobody told what is in it, ``bytes`` None where it could not be found out.
+    """
+
+    name: str
     id: str
     bytes: int | None
     already_there: bool
@@ -110,8 +115,12 @@ def _credentials(name: str) -> tuple[str, str] | None:
     return (str(user), str(password)) if user and password else None
 
 
-def push_image(engine: Engine, name: str, report: Report = silent) -> Pushed:
+def push_image(
+    engine: Engine, name: str, contents: Mapping[str, str] = MappingProxyType({}), report: Report = silent
+) -> Pushed:
     """Push an image under its name, and give what it is in the registry.
+
+    ``contents`` says by the digest of a layer what is in it.
 
     Raises :class:`ToolFailed`: ``push.unreachable``, ``push.tls``, ``push.denied``, ``push.no-repository``,
     ``push.full``, ``push.busy``, ``push.broken-off`` or ``push.failed``. The image then stays with the engine, and the
@@ -129,19 +138,20 @@ def push_image(engine: Engine, name: str, report: Report = silent) -> Pushed:
         digest = (event.get("aux") or {}).get("Digest", digest)
         if "id" in event and event["id"] != tag:
             _note(seen.setdefault(event["id"], _Seen()), event)
-            report(Started("push", _progress(name, seen)))
+            report(Doing("push", _progress(name, seen)))
     if not digest:
         raise push_failed("the engine ended without a word of the image's digest", name)
     sizes = _sizes(image)
     layers = tuple(
-        PushedLayer(found[:12], sizes.get(found, layer.total), layer.there)
+        PushedLayer(contents.get(f"sha256:{found}", ""), found[:12], sizes.get(found, layer.total), layer.there)
         for found in _unique(image.attrs["RootFS"]["Layers"])
         if (layer := seen.get(found[:12]))
     )
     new = sum(layer.bytes or 0 for layer in layers if not layer.already_there)
     there = sum(layer.bytes or 0 for layer in layers if layer.already_there)
-    sent = sum(not layer.already_there for layer in layers)
-    said = f"Pushed {sent} of {len(layers)} layers, {human_size(new)}; {host} had {human_size(there)} of it already"
+    sent = [layer.name or layer.id for layer in layers if not layer.already_there]
+    what = ", ".join(dict.fromkeys(sent)) or "nothing"
+    said = f"Pushed {what} ({human_size(new)}); {host} had {human_size(there)} of it already"
     report(Done("push", said))
     return Pushed(f"{repository}:{tag}", f"{repository}@{digest}", digest, host, layers, new, there)
 

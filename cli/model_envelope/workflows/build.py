@@ -112,7 +112,8 @@ def build(
             recipe = _Recipe(files, chosen, begun, micromamba, builder, engine, way, network, tuple(wheels))
             result = _build_and_prove(recipe, name, report, twice=check_reproducible, connected=allow_network)
             ingredients.remember(engine, result)
-        pushed = push_image(engine, name, report) if push else None
+        contents = {digest: layer.name for layer in result.layers for digest in layer.digests}
+        pushed = push_image(engine, name, contents, report) if push else None
     return write_report(replace(result, pushed=pushed, seconds=time.monotonic() - began), report_file)
 
 
