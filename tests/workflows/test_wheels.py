@@ -18,6 +18,7 @@ from model_envelope.foundation.lockfile import Lock
 from model_envelope.foundation.progress import Note
 from model_envelope.foundation.pylock import NAME, parse
 from model_envelope.runtime.reading import read_envelope
+from model_envelope.targets.build_log import BuildLog
 from model_envelope.targets.building import fetch_wheels
 from model_envelope.targets.context import render_context
 from model_envelope.targets.target import find_target
@@ -150,9 +151,9 @@ def test_an_image_installs_what_travels(index, install, packed, tmp_path):
     files, target = read_envelope(result.path), find_target("service")
     context = render_context(files, target, tmp_path / "rendered", base_image="python-base")
     dockerfile = (context.path / "Dockerfile").read_text()
-    assert "COPY envelope/env/wheels /opt/wheels\n" in dockerfile
-    assert "--find-links /opt/wheels" in dockerfile
-    assert list((context.path / "envelope" / "env" / "wheels").iterdir())
+    assert "--mount=type=bind,source=wheels,target=/wheels" in dockerfile
+    assert "--find-links /wheels" in dockerfile
+    assert list((context.path / "wheels").iterdir())
 
 
 def test_an_image_without_secrets_gets_them_from_the_host(index, install, packed, tmp_path):
@@ -160,7 +161,7 @@ def test_an_image_without_secrets_gets_them_from_the_host(index, install, packed
     python, _ = install(index, GIT, requires=["other"])
     result = packed(python, prove=False)
     own = result.path / "env" / "wheels"
-    fetch_wheels(result.path / "env" / "requirements.lock", tmp_path / "wheelhouse", SERIES, own)
+    fetch_wheels(result.path / "env" / "requirements.lock", tmp_path / "wheelhouse", SERIES, own, {}, BuildLog())
     fetched = sorted(path.name for path in (tmp_path / "wheelhouse").iterdir())
     assert fetched == ["other-1.0-py3-none-any.whl", "our_features-1.0-py3-none-any.whl"]
 
