@@ -38,6 +38,7 @@ def pip_conf(settings: IndexSettings) -> bytes:
         "find-links": [link for link in settings.find_links if _is_elsewhere(link)],
         "trusted-host": settings.trusted_hosts,
         "timeout": [settings.timeout] if settings.timeout else [],
+        "retries": [settings.retries] if settings.retries else [],
         "no-index": ["true"] if settings.no_index else [],
     }
     parser = RawConfigParser()
