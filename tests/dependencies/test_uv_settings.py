@@ -29,7 +29,9 @@ def home(tmp_path):
 def told_by_uv(environ, folder):
     """What `uv pip` itself makes of its settings: indexes that are no default one, the default one, links."""
     words = [find_uv(), "pip", "install", "--show-settings", "anything"]
-    done = subprocess.run(words, cwd=folder, env={"PATH": os.defpath, **environ}, capture_output=True, text=True)
+    done = subprocess.run(
+        words, cwd=folder, env={"PATH": os.defpath, **environ}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     locations = done.stdout.partition("index_locations")[2]
     indexes, _, links = locations.partition("flat_index")
@@ -132,7 +134,8 @@ def test_a_name_has_its_credentials_in_variables(home, tmp_path):
 def test_the_rest_that_leads_to_packages(home, tmp_path):
     write(
         tmp_path / "uv.toml",
-        'no-index = true\nhttps-proxy = "http://proxy:1"\nallow-insecure-host = ["a"]\nkeyring-provider = "subprocess"\n',
+        'no-index = true\nhttps-proxy = "http://proxy:1"\nallow-insecure-host = ["a"]\n'
+        'keyring-provider = "subprocess"\n',
     )
     settings = UvSettings.from_environment({**home, "UV_INSECURE_HOST": "b c", "UV_HTTP_TIMEOUT": "7"}, tmp_path)
     assert (settings.no_index, settings.keyring, settings.timeout) == (True, True, "7")

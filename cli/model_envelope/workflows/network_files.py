@@ -77,6 +77,12 @@ def proxy_lines(proxies: Mapping[str, str]) -> bytes:
     return "".join(f"{name}={value}\n{name.lower()}={value}\n" for name, value in proxies.items()).encode()
 
 
+def patience_lines(settings: IndexSettings) -> bytes:
+    """Give how long and how often uv tries, for which its files have no setting, as lines `NAME=value`."""
+    known = {"UV_HTTP_TIMEOUT": settings.timeout, "UV_HTTP_RETRIES": settings.retries}
+    return "".join(f"{name}={value}\n" for name, value in known.items() if value and value.isdecimal()).encode()
+
+
 def apt_proxies(proxies: Mapping[str, str]) -> bytes:
     """Give proxies in the form of an apt.conf."""
     lines = []
