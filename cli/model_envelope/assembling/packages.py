@@ -9,7 +9,9 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,15 +99,29 @@ def _installer(*, offline: bool) -> tuple[str, list[str | Path], dict[str, str]]
         if "UV_CONFIG_FILE" not in variables:
             own["UV_NO_CONFIG"] = "1"
         return "uv", [uv, "pip", "install", "--quiet", "--python", PREFIX / "bin" / "python"], {**own, **variables}
-    _run([sys.executable, "-m", "venv", INSTALLER], "the base image has neither uv nor pip (its module `ensurepip`)")
-    pip: list[str | Path] = [INSTALLER / "bin" / "python", "-m", "pip", "--python", PREFIX / "bin" / "python"]
     own = {
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
         "PIP_NO_COMPILE": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
     }
-    return "pip", [*pip, "install", "--quiet"], {**own, **variables}
+    return "pip", [*_pip(), "install", "--quiet"], {**own, **variables}
+
+
+def _pip() -> list[str | Path]:
+    """Give the words that run pip for the environment: the one that Python brings along, which needs no network.
+
+    Unpacked it runs as it is; an environment of its own would take seconds.
+    """
+    folders = [sysconfig.get_config_var("WHEEL_PKG_DIR"), Path(sysconfig.get_path("stdlib"), "ensurepip", "_bundled")]
+    for wheel in (path for folder in folders if folder for path in sorted(Path(folder).glob("pip-*.whl"))):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(INSTALLER)
+        runner = INSTALLER / "pip" / "__pip-runner__.py"
+        if runner.is_file():
+            return [PREFIX / "bin" / "python", runner]
+    _run([sys.executable, "-m", "venv", INSTALLER], "the base image has neither uv nor pip (its module `ensurepip`)")
+    return [INSTALLER / "bin" / "python", "-m", "pip", "--python", PREFIX / "bin" / "python"]
 
 
 def _runs(program: Path | str) -> bool:

@@ -44,6 +44,7 @@ class IndexSettings:
     no_index: bool = False
     proxy: str | None = None
     timeout: str | None = None
+    retries: str | None = None
     wheels: Path | None = None
     published: tuple[str, ...] = ()
     keyring: bool = False
@@ -66,6 +67,7 @@ class IndexSettings:
             ca_bundle=Path(certificates).expanduser().absolute() if certificates else None,
             proxy=values.get("proxy") or None,
             timeout=values.get("timeout") or values.get("default-timeout") or None,
+            retries=values.get("retries") or None,
             no_index=values.get("no-index", "").lower() in ("1", "true", "yes", "y", "on", "t"),
             keyring=values.get("keyring-provider", "") in {"import", "subprocess"},
             client_cert=bool(values.get("client-cert")),
@@ -94,6 +96,7 @@ class IndexSettings:
             "PIP_CERT": str(self.ca_bundle or ""),
             "PIP_PROXY": self.proxy or "",
             "PIP_TIMEOUT": self.timeout or "",
+            "PIP_RETRIES": self.retries or "",
             "PIP_NO_INDEX": "1" if self.no_index else "",
         }
         return {name: value for name, value in variables.items() if value}
@@ -140,6 +143,8 @@ class IndexSettings:
             given |= {"HTTPS_PROXY": self.proxy, "HTTP_PROXY": self.proxy}
         if self.timeout:
             given["UV_HTTP_TIMEOUT"] = self.timeout
+        if self.retries:
+            given["UV_HTTP_RETRIES"] = self.retries
         kept = {name: value for name, value in given.items() if not own.get(name)}
         if always := self._always():
             set_for_uv = own.get("UV_FIND_LINKS") or kept.get("UV_FIND_LINKS")

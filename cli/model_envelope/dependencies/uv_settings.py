@@ -59,9 +59,9 @@ class UvSettings:
             *_words_of(variables, "UV_DEFAULT_INDEX", place, default=True),
             *_words_of(variables, "UV_INDEX", place),
             *_words_of(variables, "UV_EXTRA_INDEX_URL", place),
+            *_words_of(variables, "UV_INDEX_URL", place, default=True),
             *(entry for table in tables for entry in table.indexes()),
             *(_Entry("", url) for table in tables for url in table.addresses("extra-index-url")),
-            *_words_of(variables, "UV_INDEX_URL", place, default=True),
             *(_Entry("", url, default=True) for table in tables for url in table.addresses("index-url")),
         ]
         kept = list(_first_of_each_name(entries))

@@ -108,7 +108,7 @@ def build(
             builder, lock = choose_builder(engine), Lock.parse(merged_lock(files, chosen))
             way = find_network(network, files, lock, engine, report, fetches_here=builder.install is Install.CLASSIC)
             _refuse_conda_without_network(files, builder, way)
-            wheels = wheels_for(files, lock, network, way, engine.platform)
+            wheels = wheels_for(files, lock, network, way, engine.platform, report)
             recipe = _Recipe(files, chosen, begun, micromamba, builder, engine, way, network, tuple(wheels))
             result = _build_and_prove(recipe, name, report, twice=check_reproducible, connected=allow_network)
             ingredients.remember(engine, result)

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from model_envelope.dependencies.builds import with_links_for
 from model_envelope.dependencies.conda.channels import Channels, read_channels
+from model_envelope.dependencies.file_names import distribution_of
 from model_envelope.dependencies.index import IndexSettings
 from model_envelope.dependencies.uv_settings import UvSettings
 from model_envelope.foundation.errors import InvalidInput
@@ -102,7 +103,7 @@ def find_network(
         here,
         pip_conf=network_files.pip_conf(settings),
         uv_toml=network_files.uv_toml(settings),
-        proxy=network_files.proxy_lines(proxies),
+        proxy=network_files.proxy_lines(proxies) + network_files.patience_lines(settings),
         # What the user's own says of a proxy comes last, and wins.
         apt_conf=network_files.apt_proxies(proxies) + network_files.apt_conf(),
         mode=mode,
@@ -111,7 +112,7 @@ def find_network(
 
 
 def wheels_for(
-    files: EnvelopeFiles, lock: Lock, flags: NetworkFlags, network: Network, platform: Platform
+    files: EnvelopeFiles, lock: Lock, flags: NetworkFlags, network: Network, platform: Platform, report: Report
 ) -> list[Path]:
     """Give the wheels that only this machine has: all that the lock names where the network is to be cut.
 
@@ -121,7 +122,9 @@ def wheels_for(
         return []
     python = files.description.python
     if flags.wheelhouse is None:
-        return pick(lock, network.folders, python=python, platform=platform)
+        picked = pick(lock, network.folders, python=python, platform=platform)
+        _say_listed_elsewhere(lock, network.folders, picked, report)
+        return picked
     folder = flags.wheelhouse.expanduser().absolute()
     if not folder.is_dir():
         raise InvalidInput(
@@ -130,6 +133,15 @@ def wheels_for(
             hint="name the folder that the wheels of the lock are in: `--wheelhouse DIR`",
         )
     return pick_all(lock, [folder, files.path / WHEELS], python=python, platform=platform)
+
+
+def _say_listed_elsewhere(lock: Lock, folders: Iterable[Path], picked: Iterable[Path], report: Report) -> None:
+    """Say what an index that is a folder lists without having the files: a build cannot ask it."""
+    taken = {distribution[0] for path in picked if (distribution := distribution_of(path.name))}
+    for folder in folders:
+        listed = {pin.name for pin in lock.pins if (folder / pin.name / "index.html").is_file()}
+        if names := sorted(listed - taken):
+            report(Note(f"the build cannot ask {folder}, which lists {', '.join(names)} without holding the files"))
 
 
 def settings_for(flags: NetworkFlags) -> IndexSettings:

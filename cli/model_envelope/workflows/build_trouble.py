@@ -15,6 +15,7 @@ from model_envelope.dependencies.pages import fetch, trouble_on_pages
 from model_envelope.foundation.errors import ToolFailed
 from model_envelope.foundation.files import scratch_folder
 from model_envelope.foundation.lockfile import Lock
+from model_envelope.foundation.troubles import trouble_in
 from model_envelope.targets.network import CUT, Network, write_secret
 from model_envelope.workflows.build_network import NetworkFlags, settings_for
 
@@ -61,7 +62,7 @@ def _asked_again(said: str, network: Network, flags: NetworkFlags, lock: bytes) 
         met = trouble_on_pages(pages)
     if met is None:
         return None
-    trouble, page = met
+    trouble, page = trouble_in(met[1].said) or met[0], met[1]
     return f"{trouble.text} ({page.url})", f"build.{trouble.kind}", trouble.hint
 
 

@@ -38,6 +38,7 @@ def pip_conf(settings: IndexSettings) -> bytes:
         "find-links": [link for link in settings.find_links if _is_elsewhere(link)],
         "trusted-host": settings.trusted_hosts,
         "timeout": [settings.timeout] if settings.timeout else [],
+        "retries": [settings.retries] if settings.retries else [],
         "no-index": ["true"] if settings.no_index else [],
     }
     parser = RawConfigParser()
@@ -74,6 +75,12 @@ def uv_toml(settings: IndexSettings) -> bytes:
 def proxy_lines(proxies: Mapping[str, str]) -> bytes:
     """Give proxies as lines `NAME=value`, in both spellings: curl takes `http_proxy` in small letters only."""
     return "".join(f"{name}={value}\n{name.lower()}={value}\n" for name, value in proxies.items()).encode()
+
+
+def patience_lines(settings: IndexSettings) -> bytes:
+    """Give how long and how often uv tries, for which its files have no setting, as lines `NAME=value`."""
+    known = {"UV_HTTP_TIMEOUT": settings.timeout, "UV_HTTP_RETRIES": settings.retries}
+    return "".join(f"{name}={value}\n" for name, value in known.items() if value and value.isdecimal()).encode()
 
 
 def apt_proxies(proxies: Mapping[str, str]) -> bytes:

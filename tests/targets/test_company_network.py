@@ -1,4 +1,4 @@
-"""Credentials of a company's network reach a build, and are found nowhere afterwards."""
+"""Builds in a company's network, where credentials reach them and are found nowhere afterwards, and without any."""
 
 import ipaddress
 import json
@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from handmade import make_envelope
+from handmade import make_envelope, seal
 from private_index import DIRECT, DOMAIN, Credential, PrivateIndex, make_authority, proxying, serving
+from wheelhouses import Wheelhouse
 
+from model_envelope.foundation.libraries import Libraries, Library
 from model_envelope.foundation.lockfile import Lock, Pin
 from model_envelope.runtime.reading import read_envelope
 from model_envelope.targets.build_log import BuildLog
@@ -40,6 +42,17 @@ def engine():
     found = Engine.connect()
     yield found
     found.close()
+
+
+@pytest.fixture
+def no_dangling(engine):
+    """The classic builder keeps its first stage as a nameless image."""
+    ours = {"dangling": True}
+    before = {image.id for image in engine.client.images.list(filters=ours)}
+    yield
+    for image in engine.client.images.list(filters=ours):
+        if image.id not in before:
+            engine.forget(image.id)
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +156,7 @@ def machine_of(company: Company, home: Path, installer: str, *, without: str = "
     noted = "" if without == "netrc" else f"machine netrc.{DOMAIN} {login}\n"
     (home / "notes").write_text(noted)
     variables = {
+        "PIP_RETRIES": "0",
         "UV_INDEX": f"ours={hosts['variable'].url}",
         "UV_EXTRA_INDEX_URL": netrc.url,
     }
@@ -233,11 +247,11 @@ def assert_hidden_in_folders(company, folders) -> None:
         assert_hidden(company, str(path).encode(), *([path.read_bytes()] if path.is_file() else []))
 
 
-def assert_hidden_in_image(company, engine, image) -> None:
+def assert_hidden_in_image(company, engine, image, *, package=b"a_main") -> None:
     """Search all layers, the configuration and the history."""
     found = engine.client.images.get(image)
     whole = b"".join(found.save(named=True))
-    assert b"a_main" in whole
+    assert package in whole
     assert_hidden(company, whole, json.dumps(found.attrs).encode(), json.dumps(found.history()).encode())
 
 
@@ -264,3 +278,74 @@ def assert_hidden_in_engine(company, engine) -> None:
     ]
     found = subprocess.run(search, input=new.stdout, capture_output=True, check=False).stdout.decode()
     assert not found
+
+
+def test_the_classic_builder_fetches_here_with_the_same_settings(tmp_path, company, engine, no_dangling):
+    """The index is asked at its address: who is on this machine knows no other."""
+    host = company.index.hosts[DIRECT]
+    address = f"{company.gateway}:{company.index.port}"
+    image = f"envelope-test/leaks-classic:{os.getpid()}"
+    envelope = envelope_of(tmp_path, company.package(DIRECT))
+    (tmp_path / "home" / "tmp").mkdir(parents=True)
+    (tmp_path / "noted").write_text(
+        f"machine {company.gateway} login {host.credential.user} password {host.credential.password}"
+    )
+    flags = ["--index-url", f"https://{address}/simple", "--cert", str(company.index.authority)]
+    machine = Machine(tmp_path / "home", {"PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "0"}, flags)
+    without = machine.build(envelope, image, "classic")
+    assert json.loads(without.stdout)["error"]["code"] == "build.index-forbidden"
+    machine.flags += ["--netrc", str(tmp_path / "noted")]
+    done = machine.build(envelope, image, "classic")
+    try:
+        assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
+        assert_hidden(company, without.stdout, without.stderr, done.stdout, done.stderr)
+        assert_hidden_in_folders(company, [envelope, tmp_path / "home"])
+        assert_hidden_in_image(company, engine, image, package=b"a_direct")
+    finally:
+        engine.forget(image)
+
+
+@pytest.mark.parametrize("installer", ["uv", "pip", "classic"])
+def test_a_wheelhouse_is_enough_without_a_network(tmp_path, company, engine, no_dangling, installer):
+    folder = tmp_path / "wheels"
+    shutil.copytree(company.serving, folder)
+    wheels = Wheelhouse(folder)
+    package = f"a-wheel-{uuid.uuid4().hex[:8]}"
+    envelope = envelope_of(tmp_path, Pin(package, "1.0", (wheels.add(package),)))
+    wheels.add("of-nobody")
+    image = f"envelope-test/wheelhouse-{installer}:{os.getpid()}"
+    (tmp_path / "home" / "tmp").mkdir(parents=True)
+    # Nothing of these is asked.
+    nowhere = {"PIP_INDEX_URL": "https://nowhere.invalid/simple", "UV_INDEX_URL": "https://nowhere.invalid/simple"}
+    machine = Machine(tmp_path / "home", nowhere, ["--wheelhouse", str(folder)])
+    try:
+        done = machine.build(envelope, image, installer)
+        assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
+        assert package.replace("-", "_").encode() in b"".join(engine.client.images.get(image).save())
+        if installer == "uv":
+            system = make_envelope(tmp_path / "system", lock=b"")
+            (system / "env" / "system.json").write_bytes(
+                Libraries.of([Library("libodd.so.7", "libodd7", ("odd/a.so",))]).to_bytes()
+            )
+            seal(system)
+            failed = json.loads(machine.build(system, image, installer).stdout)["error"]
+            assert (failed["code"], "lacks libodd7" in failed["message"]) == ("build.system-libraries", True)
+    finally:
+        engine.forget(image)
+
+
+def test_what_listens_on_this_machine_alone_is_reached_over_its_own_network(tmp_path, company, engine):
+    host = company.index.hosts[DIRECT]
+    envelope = envelope_of(tmp_path, company.package(DIRECT))
+    image = f"envelope-test/loopback:{os.getpid()}"
+    (tmp_path / "home" / "tmp").mkdir(parents=True)
+    address = f"https://{host.credential.userinfo}@127.0.0.1:{company.index.port}/simple"
+    flags = ["--index-url", address, "--cert", str(company.index.authority)]
+    machine = Machine(tmp_path / "home", {"PIP_CONFIG_FILE": os.devnull}, flags)
+    try:
+        done = machine.build(envelope, image, "uv")
+        assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
+        assert f"127.0.0.1:{company.index.port} can be reached from this machine alone" in done.stderr.decode()
+        assert_hidden(company, done.stdout, done.stderr)
+    finally:
+        engine.forget(image)
