@@ -69,7 +69,9 @@ def _words(text):
         yield word
 
 
-awkward = st.sampled_from([*"\"\\$#' \t={}[],\n\r\u2028\x00é🙂", "\\\\", "  ", "\n#", "${A}", "$(b)"])
+awkward = st.sampled_from(
+    [*"\"\\$#' \t={}[],\n\r\u2028\x00é🙂", "\\\\", "  ", "\n#", "${A}", "$(b)", "\x7f", "\x00 \x00"]
+)
 texts = st.lists(st.one_of(awkward, st.text(max_size=5)), max_size=60).map("".join)
 names = texts.filter(bool)
 
@@ -95,6 +97,8 @@ def test_a_signature_is_read_back_as_it_was(signature):
     assert json.loads(text) == json.loads(json.dumps(signature_document.to_document(signature)))
     written = instruction({"a": "x y", "signature": text, "z": "last"})
     assert read_back(written) == {"a": "x y", "signature": text, "z": "last"}
+    assert text.isprintable()
+    assert text == " ".join(text.split())
     assert max(map(len, written.split("\n"))) < 1100
 
 
@@ -201,7 +205,7 @@ def test_a_description_is_one_line_of_text_without_credentials(scorer):
     (scorer / "envelope.json").write_text(json.dumps(document))
     seal(scorer)
     found = labels(scorer)["org.opencontainers.image.description"]
-    assert found.startswith('Trained on "https://****@host/x"[31m RUN evil long')
+    assert found.startswith('Trained on "https://****@host/x" [31m RUN evil long')
     assert len(found) == 1001
 
 

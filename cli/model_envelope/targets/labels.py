@@ -60,7 +60,7 @@ def labels_of(
         f"{OWN}methods": ",".join(envelope.signature.methods),
         f"{OWN}signature": signature_text(envelope.signature),
     }
-    return {key: _line(value) for key, value in found.items() if value}
+    return {key: line for key, value in found.items() if (line := _line(value))}
 
 
 def instruction(labels: Mapping[str, str]) -> str:
@@ -99,11 +99,12 @@ def _escaped(value: str) -> Iterator[str]:
 def signature_text(signature: Signature) -> str:
     r"""Write the signature as compact JSON in ASCII, in which every few characters a line may end.
 
-    What keeps a line from ending (:func:`quoted`) is written as JSON's own escapes: backslashes, ``#``, runs of blanks.
+    What keeps a line from ending (:func:`quoted`) is written as JSON's own escapes: backslashes, ``#``, runs of blanks;
+    so is the one character of ASCII that JSON leaves as it is and nobody can see.
     """
     document = signature_document.to_document(signature)
     text = json.dumps(document, separators=(",", ":"), allow_nan=False)
-    return re.sub(r'\\[\\"]|#| {2,}', lambda found: _as_codes(found[0]), text)
+    return re.sub(r'\\[\\"]|[#\x7f]| {2,}', lambda found: _as_codes(found[0]), text)
 
 
 def _as_codes(text: str) -> str:
@@ -112,7 +113,8 @@ def _as_codes(text: str) -> str:
 
 def _line(text: str) -> str:
     """Write a text in one line of characters that can be shown: no label begins another instruction."""
-    return "".join(character for character in " ".join(text.split()) if character.isprintable())
+    shown = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(shown.split())
 
 
 def _source(remote: str) -> str:
