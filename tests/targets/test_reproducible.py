@@ -1,5 +1,7 @@
 """Images that are the same each time, built for real: twice, without a cache, in other folders."""
 
+import os
+import shutil
 import uuid
 
 import pytest
@@ -43,6 +45,19 @@ def test_two_builds_give_the_same_layers(needy, engine, name):
     build(needy, image=name, check_reproducible=True, report=said.append)
     assert any("Built twice: all 7 layers are the same" in event.text for event in said)
     assert [image for image in engine.client.images.list() if any("-again" in tag for tag in image.tags)] == []
+
+
+def test_another_folder_and_another_umask_change_nothing(tmp_path, engine, name):
+    first = make_envelope(tmp_path / "first")
+    build(first, image=name)
+    layers = engine.layers(name)
+    before = os.umask(0o077)
+    try:
+        second = shutil.copytree(first, tmp_path / "deeper" / "second" / first.name, copy_function=shutil.copyfile)
+        build(second, image=name, check_reproducible=True)
+    finally:
+        os.umask(before)
+    assert engine.layers(name) == layers
 
 
 def test_the_classic_builder_gives_the_same_layers_too(needy, engine, name, monkeypatch):

@@ -141,7 +141,8 @@ def _say_listed_elsewhere(lock: Lock, folders: Iterable[Path], picked: Iterable[
     for folder in folders:
         listed = {pin.name for pin in lock.pins if (folder / pin.name / "index.html").is_file()}
         if names := sorted(listed - taken):
-            report(Note(f"the build cannot ask {folder}, which lists {', '.join(names)} without holding the files"))
+            some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            report(Note(f"the build cannot ask {folder}, which lists {some} without holding the files"))
 
 
 def settings_for(flags: NetworkFlags) -> IndexSettings:
