@@ -224,7 +224,7 @@ def test_libraries_that_the_base_lacks_are_installed(tmp_path, engine, name, mon
     result = build(opens_a_library(tmp_path / "with", gomp, there), image=name)
     assert [item.agrees for item in result.replays] == [True]
     assert marker not in json.dumps(engine.client.df())
-    look = "cat /etc/apt/apt.conf.d/* | grep -c secrets; ls /var/lib/apt/lists | grep -c Packages"
+    look = "cat /etc/apt/apt.conf.d/* | grep -c secrets; ls /var/lib/apt/lists | grep Packages | wc -l"
     assert run(engine, name, ["-c", look], entrypoint="/bin/sh").split() == [b"0", b"0"]
 
 
