@@ -90,7 +90,13 @@ def test_it_is_told_what_goes_on_and_what_has_ended():
     doing = [event.text for event in events if isinstance(event, Doing)]
     assert doing[0] == "Building: getting the base image"
     assert "Building: installing 34 packages with uv" in doing
-    assert "Building: packages: bytecode" in doing
+    assert "Building: compiling packages" in doing
+    assert "Building: packages: environment" in doing
+    assert doing[-4:-1] == [
+        "Building: copying serving code",
+        "Building: copying local code",
+        "Building: copying the model",
+    ]
     assert doing[-1] == "Building: writing the image"
     assert [(event.text, event.seconds) for event in events if isinstance(event, Part)] == [
         ("base image", 1.1),

@@ -40,6 +40,9 @@ _DOING = {
     PACKAGES: "installing packages",
     SERVING: "compiling the serving code",
     EXPORT: "writing the image",
+    # What assembling announces.
+    "pruning": "taking out of packages what no image needs",
+    "bytecode": "compiling packages",
 }
 # The first that fits: instructions of the targets' Dockerfiles, and BuildKit's own words.
 _SUBJECTS = (
@@ -204,7 +207,8 @@ class BuildLog:
         self._running[key] = _Running(instruction, self._clock())
         name = subject_of(instruction)
         if name in NAMES:
-            self._do(_DOING.get(name, f"copying {'the ' if name == MODEL else ''}{name}"))
+            copies = instruction.startswith(("COPY", "ADD"))
+            self._do(f"copying {'the ' if name == MODEL else ''}{name}" if copies else _DOING.get(name, name))
 
     def _say(self, running: _Running, text: str) -> None:
         if text and not _NOISE.fullmatch(text):
@@ -217,7 +221,7 @@ class BuildLog:
             elif installing:
                 self._do(f"installing {installing['count']} packages with {installing['installer']}")
             else:
-                self._do(f"{name}: {found['what']}")
+                self._do(_DOING.get(found["what"], f"{name}: {found['what']}"))
 
     def _fail(self, running: _Running, error: str) -> None:
         if not _NOISE.fullmatch(error):
