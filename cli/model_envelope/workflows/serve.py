@@ -258,7 +258,9 @@ def _in_docker(
     log: Log,
     report: Report,
 ) -> ServeResult:
+    from model_envelope.runtime.runtime_digest import runtime_digest
     from model_envelope.targets.engine import Engine
+    from model_envelope.targets.labels import OWN
     from model_envelope.workflows.build import build
     from model_envelope.workflows.image_proof import published_until_ready
 
@@ -267,8 +269,8 @@ def _in_docker(
     try:
         with engine.watched():
             labels = engine.labels(image) or {}
-            wanted = {"io.modelenvelope.digest": files.digest, "io.modelenvelope.options": ",".join(target.options)}
-            if base_image is not None or any(labels.get(name, "") != value for name, value in wanted.items()):
+            wanted = {"digest": files.digest, "options": ",".join(target.options), "runtime.digest": runtime_digest()}
+            if base_image is not None or any(labels.get(OWN + name, "") != value for name, value in wanted.items()):
                 arrow = "arrow" in target.options
                 build(files.path, arrow=arrow, image=image, base_image=base_image, report=report)
             report(Started("serve", f"Starting {image}"))
