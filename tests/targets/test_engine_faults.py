@@ -174,6 +174,7 @@ def test_two_builds_at_once_both_succeed(engine, envelope):
         out, said = process.communicate(timeout=300)
         assert (process.returncode, out) == (0, f"{NAME}:1\n".encode()), said
     assert leftovers(engine) == ([], [f"{NAME}:1"])
+    assert len(engine.client.images.list(filters=OURS)) == 1, "and no image without a name"
 
 
 @pytest.fixture(params=["16k", "300k"])

@@ -258,29 +258,32 @@ def _in_docker(
     log: Log,
     report: Report,
 ) -> ServeResult:
+    from model_envelope.runtime.runtime_digest import runtime_digest
     from model_envelope.targets.engine import Engine
+    from model_envelope.targets.labels import OWN
     from model_envelope.workflows.build import build
     from model_envelope.workflows.image_proof import published_until_ready
 
     image = default_image_name(files)
     engine = Engine.connect()
     try:
-        labels = engine.labels(image) or {}
-        wanted = {"io.modelenvelope.digest": files.digest, "io.modelenvelope.options": ",".join(target.options)}
-        if base_image is not None or any(labels.get(name, "") != value for name, value in wanted.items()):
-            arrow = "arrow" in target.options
-            build(files.path, arrow=arrow, image=image, base_image=base_image, report=report)
-        report(Started("serve", f"Starting {image}"))
-        with engine.running(image, host=host, port=port or None, arguments=_options(settings)) as container:
-            published_until_ready(container)
-            result = ServeResult(container.url, files.digest, Place.DOCKER, tuple(files.signature.methods))
-            report(Done("serve", f"Serving at {result.url} ({image})"))
-            with suppress(KeyboardInterrupt):
-                ready(result)
-                for line in container.follow():
-                    log(line)
-                raise _ended(container.exit_code() or 0, container.log().splitlines())
-            container.handle.stop(timeout=math.ceil(float(settings["grace"])) + 3)
-            return result
+        with engine.watched():
+            labels = engine.labels(image) or {}
+            wanted = {"digest": files.digest, "options": ",".join(target.options), "runtime.digest": runtime_digest()}
+            if base_image is not None or any(labels.get(OWN + name, "") != value for name, value in wanted.items()):
+                arrow = "arrow" in target.options
+                build(files.path, arrow=arrow, image=image, base_image=base_image, report=report)
+            report(Started("serve", f"Starting {image}"))
+            with engine.running(image, host=host, port=port or None, arguments=_options(settings)) as container:
+                published_until_ready(container)
+                result = ServeResult(container.url, files.digest, Place.DOCKER, tuple(files.signature.methods))
+                report(Done("serve", f"Serving at {result.url} ({image})"))
+                with suppress(KeyboardInterrupt):
+                    ready(result)
+                    for line in container.follow():
+                        log(line)
+                    raise _ended(container.exit_code() or 0, container.log().splitlines())
+                container.handle.stop(timeout=math.ceil(float(settings["grace"])) + 3)
+                return result
     finally:
         engine.close()
