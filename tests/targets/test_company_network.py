@@ -87,7 +87,7 @@ def envelope_of(folder: Path, *packages: Pin) -> Path:
 @pytest.fixture(scope="module")
 def company(tmp_path_factory, gateway, engine):
     folder = tmp_path_factory.mktemp("company")
-    authority, certificate = make_authority(folder / "certificates", gateway)
+    authority, certificate = make_authority(folder / "certificates", gateway, "127.0.0.1")
     index = PrivateIndex(authority)
     for name in HOSTS:
         index.add(name, folder / "hosts")

@@ -43,6 +43,6 @@ def has_credentials(folder: Path = SECRETS) -> bool:
     """
     netrc = folder / "netrc"
     held = (folder / name for name in _HOLD_CREDENTIALS)
-    return (netrc.is_file() and b"password" in netrc.read_bytes()) or any(
+    return (netrc.is_file() and bool(netrc.read_bytes().strip())) or any(
         _USER.search(path.read_bytes()) for path in held if path.is_file()
     )

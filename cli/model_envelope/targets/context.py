@@ -113,7 +113,7 @@ def render_context(
         "system_libraries": [
             {"soname": item.soname, "package": item.package} for item in read_libraries(envelope.path).known
         ],
-        "wheels": bool(wheels) or (envelope.path / WHEELS).is_dir(),
+        "wheels": (bool(wheels) and install is Install.INDEX) or (envelope.path / WHEELS).is_dir(),
         "published": public_pages(Lock.parse(lock)),
         "conda": conda is not None,
         "micromamba_image": _plain(micromamba_image, _IMAGE, "the image with micromamba"),

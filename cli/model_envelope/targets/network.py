@@ -61,10 +61,12 @@ class Network:
         """Give the variables for a pip on this machine; the files that they name are gone afterwards."""
         with scratch_folder(prefix="envelope-secrets-") as scratch:
             variables = dict(self.pip_variables)
-            for name, content in {"PIP_CERT": self.ca, "NETRC": self.netrc}.items():
+            # A variable of requests, which pip uses, wins over what pip itself was told.
+            authorities = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+            for content, names in ((self.ca, authorities), (self.netrc, ("NETRC",))):
                 if content:
-                    write_secret(scratch / name, content)
-                    variables[name] = str(scratch / name)
+                    write_secret(scratch / names[0], content)
+                    variables |= dict.fromkeys(names, str(scratch / names[0]))
             yield variables
 
     def redact(self, text: str) -> str:

@@ -84,7 +84,9 @@ def find_network(
     )
     here = replace(here, hidden=_hidden(settings, proxies.values(), here.netrc, channels))
     if fetches_here:
-        return here
+        # The cache would keep the headers of requests that answers vary with.
+        private = {"PIP_NO_CACHE_DIR": "1"} if here.hidden else {}
+        return replace(here, pip_variables={**here.pip_variables, **private})
     if settings.keyring and not here.netrc:
         report(Note("passwords in a keyring stay there: name what the build needs in .netrc or in the index's address"))
     if settings.client_cert:
