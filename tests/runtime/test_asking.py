@@ -11,6 +11,7 @@ from handmade import SCORER_SAMPLES, make_envelope
 
 from model_envelope.runtime.asking import ask, read_answer, wait_until_ready
 from model_envelope.runtime.errors import ModelFailed
+from model_envelope.runtime.machine import Machine
 from model_envelope.runtime.reading import Sample, read_envelope
 from model_envelope.runtime.replay import replay
 
@@ -105,6 +106,7 @@ def test_as_a_program_it_gives_every_answer_as_it_came(url, tmp_path):
     document = run(envelope, "--url", url, "--wait", "60")
     assert document["not_ready"] == ""
     assert document["answers"].keys() == SCORER_SAMPLES.keys()
+    assert Machine.from_document(document["machine"]).cpu == Machine.of_this_process().cpu
     answers = {method: read_answer(method, item["body"]) for method, item in document["answers"].items()}
     assert all(item.agrees for item in replay(read_envelope(envelope), lambda sample: answers[sample.method]))
 

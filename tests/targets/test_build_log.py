@@ -182,9 +182,9 @@ def test_the_classic_builders_events_become_the_same_steps():
 def test_an_error_of_the_classic_builder_comes_with_the_words_of_its_step():
     log = BuildLog()
     log.event({"stream": "Step 1/2 : FROM a"})
-    log.event({"stream": "\n ---> 1\nStep 2/2 : RUN apt-get install x\n ---> Running in 2\n"})
+    log.event({"stream": "\n ---> 1\nStep 2/2 : RUN python3 -m model_envelope.assembling system\n ---> Running in 2\n"})
     log.event({"stream": "\x1b[91mE: Unable to locate package x\n\x1b[0mRemoving intermediate container 2\n"})
-    log.event({"error": "The command '/bin/sh -c apt-get install x' returned a non-zero code: 100"})
+    log.event({"error": "The command '/bin/sh -c python3 -m x' returned a non-zero code: 100"})
     assert log.said == "E: Unable to locate package x"
     assert subject_of(log.failed) == "system packages"
 
@@ -193,7 +193,8 @@ def test_an_error_of_the_classic_builder_comes_with_the_words_of_its_step():
     ("instruction", "name"),
     [
         ("FROM docker.io/library/python:3.11-slim@sha256:00", "base image"),
-        ('RUN --mount=type=secret,id=ca lacks() { ! python3 -c "x"; }; apt-get install', "system packages"),
+        ("RUN --mount=type=bind,target=/assemble python3 -m m.assembling system", "system packages"),
+        ("COPY --from=system /system/ / ", "system packages"),
         ("COPY wheelhouse /wheelhouse", "packages"),
         ("RUN micromamba create --prefix /opt/venv", "packages"),
         ("COPY /packages/ / ", "packages"),

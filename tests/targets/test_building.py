@@ -1,12 +1,14 @@
+import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from model_envelope.dependencies.conda.channels import Channels
-from model_envelope.foundation.errors import InvalidInput
-from model_envelope.targets.engine import buildkit_client, docker_programs, split_name
+from model_envelope.foundation.errors import InvalidInput, ToolMissing
+from model_envelope.targets.engine import Engine, buildkit_client, docker_programs, split_name
 from model_envelope.workflows.network_files import apt_conf, mamba_authentication
 
 
@@ -56,8 +58,26 @@ def test_every_docker_command_on_path_is_tried_for_buildkit(tmp_path, monkeypatc
     monkeypatch.setenv("PATH", os.pathsep.join(str(tmp_path / name) for name in ("new", "buildx", "old")))
     assert buildkit_client().program == buildx
     assert buildkit_client().words == ("buildx", "build", "--load")
+    assert buildkit_client().variables == {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
     monkeypatch.setenv("PATH", str(tmp_path / "new"))
     assert buildkit_client() is None
+
+
+@pytest.mark.parametrize("named", ["DOCKER_CONTEXT", "currentContext"])
+def test_the_engine_is_that_of_the_context_that_the_docker_command_would_use(tmp_path, monkeypatch, named):
+    place = tmp_path / "contexts" / "meta" / hashlib.sha256(b"other").hexdigest()
+    place.mkdir(parents=True)
+    host = f"unix://{tmp_path}/nobody.sock"
+    other = {"Name": "other", "Metadata": {}, "Endpoints": {"docker": {"Host": host}}}
+    (place / "meta.json").write_text(json.dumps(other))
+    (tmp_path / "config.json").write_text(json.dumps({named: "other"}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    for variable in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(variable, raising=False)
+    if named == "DOCKER_CONTEXT":
+        monkeypatch.setenv(named, "other")
+    with pytest.raises(ToolMissing, match=re.escape(f"answers at {host}")):
+        Engine.connect()
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,7 @@ def test_libraries_of_the_system_are_installed_before_anything_is_copied(needy, 
 
 
 def test_without_libraries_of_the_system_there_is_no_step_for_them(scorer, tmp_path):
-    assert "apt-get" not in (render(scorer, tmp_path / "out").path / "Dockerfile").read_text()
+    assert "assembling system" not in (render(scorer, tmp_path / "out").path / "Dockerfile").read_text()
 
 
 def test_a_list_of_libraries_that_could_run_something_is_refused(scorer, tmp_path):

@@ -1,5 +1,6 @@
 """An image as it runs in earnest: whoever the user is, with nothing to write to, no capability and no network."""
 
+import io
 import json
 import os
 import threading
@@ -168,7 +169,9 @@ def test_it_brings_no_compiler_and_no_installer(engine, image):
 
 @pytest.mark.parametrize("arguments", [(), ("--workers", "2")])
 def test_it_gets_healthy_by_its_own_check(engine, image, arguments):
-    with engine.confined(image, arguments=arguments) as container:
+    # Docker hands the proxies of its config.json to every container; the service is not behind them.
+    proxies = {"http_proxy": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
+    with engine.confined(image, arguments=arguments, environment=proxies) as container:
         until = time.monotonic() + 60
         while engine.client.api.inspect_container(container.handle.id)["State"]["Health"]["Status"] != "healthy":
             assert time.monotonic() < until, container.log()
@@ -238,3 +241,15 @@ def test_with_the_option_it_speaks_arrow(engine, tmp_path):
             assert run(container, SPEAKS) == [{"answer": 3.0}, {"answer": 5.0}]
     finally:
         engine.forget(name)
+
+
+def test_a_base_whose_own_user_is_not_root_will_do(engine, tmp_path):
+    base, name = "hardening-base:nobody", "hardening:on-nobody"
+    dockerfile = io.BytesIO(f"FROM {BASE_IMAGE}\nUSER nobody\n".encode())
+    try:
+        engine.client.images.build(fileobj=dockerfile, tag=base, rm=True)
+        result = build(make_envelope(tmp_path, STEADY, STEADY_METHODS, STEADY_SAMPLES), image=name, base_image=base)
+        assert [item.agrees for item in result.replays] == [True]
+    finally:
+        engine.forget(name)
+        engine.forget(base)

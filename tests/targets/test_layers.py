@@ -19,8 +19,8 @@ BUILDKIT = [
     (20, "ADD layers/code.tar / # buildkit"),
     (3_000, "COPY /serving/ / # buildkit"),
     (70_000, "COPY /packages/ / # buildkit"),
+    (500, "COPY /system/ / # buildkit"),
     (0, "ENV PATH=/opt/venv/bin"),
-    (500, "RUN |1 BASE_IMAGE=x /bin/sh -c touch /.before;     lacks() { ! python3; }; apt-get update # buildkit"),
 ]
 CLASSIC = [
     (0, '/bin/sh -c #(nop)  ENTRYPOINT ["/opt/venv/bin/python"]'),
@@ -30,8 +30,8 @@ CLASSIC = [
     (20, "/bin/sh -c #(nop) ADD file:83234315 in / "),
     (3_000, "/bin/sh -c #(nop) COPY dir:3e52b02b in / "),
     (70_000, "/bin/sh -c #(nop) COPY dir:100d625c in / "),
+    (500, "/bin/sh -c #(nop) COPY dir:5ce57a4b in / "),
     (0, "/bin/sh -c #(nop)  ENV PATH=/opt/venv/bin"),
-    (500, "/bin/sh -c touch /.before; lacks() { ! python3; }; apt-get update"),
 ]
 BELOW = [(0, 'CMD ["python3"]'), (400_000, "RUN /bin/sh -c set -eux; apt-get update # buildkit"), (900_000, "")]
 
@@ -85,6 +85,20 @@ def test_layers_have_the_names_of_what_is_in_them(history, digests, base):
         Layer("model", ("m",), 90, new=True),
     )
     assert sum(layer.size for layer in layers) == 1_373_610
+
+
+@pytest.mark.parametrize("history", [BUILDKIT, CLASSIC], ids=["BuildKit", "the classic builder"])
+def test_layers_without_packages_of_the_system_have_their_names_too(history):
+    history = [entry for entry in history if entry[0] != 500]
+    images = {"image": Image(["b1", "b2", *OURS[1:]], [*history, *BELOW]), "base": Image(["b1", "b2"], BELOW)}
+    layers = read_layers(engine_with(**images), "image", BASE)
+    assert {layer.name: layer.size for layer in layers if layer.size} == {
+        "base image": 1_300_000,
+        "packages": 70_000,
+        "serving code": 3_000,
+        "local code": 20,
+        "model": 90,
+    }
 
 
 def test_nothing_is_new_beside_nothing():

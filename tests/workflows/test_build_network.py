@@ -242,8 +242,10 @@ def test_wheels_of_local_folders_are_taken_and_an_index_that_only_lists_is_told(
 def test_a_wheelhouse_cuts_the_network_and_stands_alone(found, tmp_path):
     network, _ = found(NetworkFlags(wheelhouse=tmp_path))
     assert (network.mode, network.secrets) == ("none", {})
-    with pytest.raises(InvalidInput, match="--extra-index-url, --proxy"):
-        found(NetworkFlags(wheelhouse=tmp_path, extra_index_urls=("https://x/",), proxy="http://p"))
+    with pytest.raises(InvalidInput, match="--extra-index-url, --find-links, --proxy would"):
+        found(
+            NetworkFlags(wheelhouse=tmp_path, extra_index_urls=("https://x/",), find_links=("x",), proxy="http://p"),
+        )
 
 
 def test_secret_files_are_for_this_user_alone_and_gone_afterwards():

@@ -9,6 +9,7 @@ from handmade import SCORER_SAMPLES, make_envelope
 from model_envelope.foundation.errors import Answered, ToolFailed
 from model_envelope.runtime.errors import ModelFailed
 from model_envelope.runtime.reading import read_envelope
+from model_envelope.runtime.signature import Method, Parameter, Scalar
 from model_envelope.workflows import image_proof
 from model_envelope.workflows.image_proof import prove
 
@@ -148,3 +149,22 @@ def test_a_sample_that_is_larger_than_services_take_is_told(tmp_path, monkeypatc
     [note] = [event.text for event in events if "--max-body" in event.text]
     size = note.split()[3]
     assert engine.started[0][1]["arguments"] == ["--max-body", size]
+
+
+EXACT = {"predict": Method((Parameter("x", Scalar("float64")),), Scalar("float64"))}
+OURS = {"cpu": "x86_64 Ours", "features": ["avx2"], "threads": 2, "libraries": []}
+
+
+@pytest.mark.parametrize(("there", "agrees"), [("aarch64 Theirs", True), ("x86_64 Ours", False)])
+def test_last_bits_are_explained_by_the_cpu_that_the_container_has(tmp_path, monkeypatch, there, agrees):
+    """An engine may be on another machine than this one, or in a virtual one."""
+    files = read_envelope(make_envelope(tmp_path, methods=EXACT, samples={"predict": ({"x": 1.5}, 3.0)}))
+    monkeypatch.setattr(image_proof, "read_provenance", lambda _: {"machine": OURS})
+    said = {"not_ready": "", "answers": {"predict": {"seconds": 0, "body": "3.0000000000000004"}}}
+    engine, events = Played(said | {"machine": {**OURS, "cpu": there}}), []
+    if agrees:
+        assert [item.rounded for item in prove(engine, "x", files, report=events.append)] == [True]
+        assert any("the CPU is aarch64 Theirs" in event.text for event in events)
+    else:
+        with pytest.raises(Answered):
+            prove(engine, "x", files)

@@ -2,8 +2,9 @@
 
 ``python -m model_envelope.runtime.asking ENVELOPE --url URL --wait SECONDS`` waits until the service is ready, asks it
 the sealed sample of each method, and prints one JSON document on standard output: ``not_ready`` (why it was not, or
-empty) and ``answers``, by method the ``seconds`` it took and the ``body`` that came back, or the ``error``. It judges
-nothing: so an image is asked from inside, where its network is cut, and its answers are compared outside.
+empty), ``answers``, by method the ``seconds`` it took and the ``body`` that came back, or the ``error``, and the
+``machine`` that this is. It judges nothing: so an image is asked from inside, where its network is cut, and its answers
+are compared outside.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 from model_envelope.runtime.codec import dump_json, parse_json
 from model_envelope.runtime.errors import EnvelopeError, ExitCode, InvalidPayload, ModelFailed
+from model_envelope.runtime.machine import Machine
 from model_envelope.runtime.reading import Sample, read_envelope
 
 TIMEOUT = 300.0
@@ -100,7 +102,7 @@ def main() -> int:
     why = wait_until_ready(arguments.url, seconds=arguments.wait)
     samples = () if why else read_envelope(arguments.envelope).samples
     answers = {sample.method: _asked(arguments.url, sample) for sample in samples}
-    json.dump({"not_ready": why, "answers": answers}, sys.stdout)
+    json.dump({"not_ready": why, "answers": answers, "machine": Machine.of_this_process().to_document()}, sys.stdout)
     return ExitCode.OK
 
 

@@ -49,7 +49,7 @@ _SUBJECTS = (
     (r"export|writing image|naming to|sending tarball", EXPORT),
     (r"load build context", SENDING),
     (r"FROM |load metadata for|resolve image|docker-image://", BASE),
-    (r".*(?:apt-get|lacks\(\))", SYSTEM),
+    (r".*(?:assembling system|/system/ )", SYSTEM),
     (r".*(?:assembling code|/serving/ |layers/serving)", SERVING),
     (r".*(?:assembling packages|/packages/ |requirements\.lock|conda-lock|wheelhouse|/assemble |micromamba)", PACKAGES),
     (r".*layers/code", CODE),

@@ -47,7 +47,7 @@ class Engine:
 
     @classmethod
     def connect(cls) -> Engine:
-        """Find the engine that the ``docker`` command would use: DOCKER_HOST, else the current context.
+        """Find the engine that the ``docker`` command would use: DOCKER_HOST, else DOCKER_CONTEXT, else the current one.
 
         Raises :class:`ToolMissing` (``engine.unreachable``).
         """
@@ -296,7 +296,8 @@ def buildkit_client() -> BuildKitClient | None:
     """Find a docker command on PATH that drives BuildKit: one with buildx, or an older one with it inside."""
     for program in docker_programs():
         if process.run([program, "buildx", "version"], timeout=30).ok:
-            return BuildKitClient(program, ("buildx", "build", "--load"))
+            # An attestation notes when a build ran, and where engines keep it, it is pushed beside the image.
+            return BuildKitClient(program, ("buildx", "build", "--load"), {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"})
         major = re.search(r"version (\d+)", process.run([program, "--version"], timeout=30).stdout)
         if major and int(major[1]) < FIRST_WITHOUT_BUILTIN:
             return BuildKitClient(program, ("build",), {"DOCKER_BUILDKIT": "1"})
@@ -339,11 +340,11 @@ def _knock(host: str) -> None:
 
 
 def _context_host() -> str | None:
-    """Give the address of the docker command's current context, where it is not the default one."""
+    """Give the address of the docker command's context (DOCKER_CONTEXT, else the current one), but for the default."""
     from docker.context import ContextAPI
 
     try:
-        context: Any = ContextAPI.get_current_context()
+        context: Any = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT"))
     except Exception:  # noqa: BLE001  a broken context file of another program must not end ours
         return None
     return None if context is None or context.Name == "default" else str(context.Host)

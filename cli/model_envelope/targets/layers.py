@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from model_envelope.targets.build_log import BASE, CODE, MODEL, NAMES, PACKAGES, SERVING, subject_of
+from model_envelope.targets.build_log import BASE, CODE, MODEL, NAMES, PACKAGES, SERVING, SYSTEM, subject_of
 from model_envelope.targets.engine import Engine
 
 INVENTORY = "/opt/venv/packages.json"
@@ -22,9 +22,7 @@ SETTINGS = "settings"
 _LARGEST_INVENTORY = 32 * 1024 * 1024
 # What the classic builder notes is `/bin/sh -c #(nop) COPY dir:<digest> in / `: of these only the order tells.
 _WRITES = re.compile(r"(?:/bin/sh -c #\(nop\)\s+)?(?:(?P<copies>COPY|ADD)|RUN|WORKDIR)\b|/bin/sh -c (?!#\(nop\))|RUN ")
-_LACKS = "lacks()"
-"""What only our own way to install packages of the system says."""
-_COPIED = (PACKAGES, SERVING, CODE, MODEL)
+_COPIED = (SYSTEM, PACKAGES, SERVING, CODE, MODEL)
 
 
 @dataclass(frozen=True)
@@ -136,17 +134,17 @@ def _end_of_base(engine: Engine, history: list[tuple[str, int]], base_image: str
         return len(engine.client.images.get(base_image).history())
     except docker.errors.ImageNotFound:
         # BuildKit keeps a base that it fetched to itself. Its notes of our instructions name what they write.
-        ours = (
-            at for at, (text, _) in enumerate(history) if subject_of(_instruction(text)) in _COPIED or _LACKS in text
-        )
+        ours = (at for at, (text, _) in enumerate(history) if subject_of(_instruction(text)) in _COPIED)
         return next(ours, len(history))
 
 
 def _names(written: list[tuple[str, int]]) -> list[str]:
-    copied = iter(_COPIED)
+    kinds = [_WRITES.match(text) for text, _ in written]
+    copies = sum(bool(found and found["copies"]) for found in kinds)
+    # Without packages of the system there is nothing to copy of them.
+    copied = iter(_COPIED[max(0, len(_COPIED) - copies) :])
     names = []
-    for text, _ in written:
-        found = _WRITES.match(text)
+    for (text, _), found in zip(written, kinds, strict=True):
         by_order = next(copied, SETTINGS) if found and found["copies"] else SETTINGS
         by_words = subject_of(_instruction(text))
         names.append(by_words if by_words in NAMES else by_order)

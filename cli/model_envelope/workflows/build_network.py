@@ -202,7 +202,7 @@ def is_loopback(address: str) -> bool:
 
 def _refuse_beside_wheelhouse(flags: NetworkFlags) -> None:
     others = [
-        item.name.removesuffix("s").replace("_", "-")
+        item.name.replace("urls", "url").replace("_", "-")
         for item in fields(flags)
         if item.name != "wheelhouse" and getattr(flags, item.name)
     ]

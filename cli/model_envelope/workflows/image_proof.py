@@ -61,8 +61,8 @@ def prove(
         report(Note("not proven: the envelope was sealed without samples"))
     report(Started("prove", "Starting the container"))
     with engine.confined(image, network=network, arguments=_limits(files, report)) as container:
-        answers = _asked(container, files)
-    replays = _judged(files, _replayed(files, answers), report)
+        answers, machine = _asked(container, files)
+    replays = _judged(files, _replayed(files, answers), machine, report)
     problems = [
         Problem(f"{item.method}: {found.path}", found.found, found.expected, found.code)
         for item in replays
@@ -96,14 +96,15 @@ def _limits(files: EnvelopeFiles, report: Report) -> list[str]:
     return ["--max-body", str(largest)]
 
 
-def _asked(container: Container, files: EnvelopeFiles) -> Mapping[str, _Answer]:
-    """Ask all samples inside a container, and give what came back by method."""
+def _asked(container: Container, files: EnvelopeFiles) -> tuple[Mapping[str, _Answer], Machine | None]:
+    """Ask all samples inside a container, and give what came back by method, and the machine that it runs on."""
     words = (PYTHON, "-m", "model_envelope.runtime.asking", f"/{ENVELOPE}", "--url", INSIDE, "--wait", str(READY))
     said, complained = container.execute(words, seconds=READY + TIMEOUT * (len(files.samples) + 1))
     try:
         document = json.loads(said)
         why = str(document["not_ready"])
         answers = {name: _Answer.of(item) for name, item in document["answers"].items()}
+        machine = Machine.from_document(document.get("machine", {}))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         _settle(container)
         raise ToolFailed(
@@ -115,7 +116,7 @@ def _asked(container: Container, files: EnvelopeFiles) -> Mapping[str, _Answer]:
     if why:
         _settle(container)
         raise _not_ready(container, why)
-    return answers
+    return answers, machine
 
 
 def _settle(container: Container) -> None:
@@ -138,14 +139,16 @@ def _replayed(files: EnvelopeFiles, answers: Mapping[str, _Answer]) -> tuple[Met
     return tuple(replace(item, seconds=answers[item.method].seconds) for item in replay(files, given))
 
 
-def _judged(files: EnvelopeFiles, replays: tuple[MethodReplay, ...], report: Report) -> tuple[MethodReplay, ...]:
+def _judged(
+    files: EnvelopeFiles, replays: tuple[MethodReplay, ...], machine: Machine | None, report: Report
+) -> tuple[MethodReplay, ...]:
     """Let last bits pass where the CPU is of another type than the one that the samples were answered on."""
     sealed_on = Machine.from_document(read_provenance(files).get("machine", {}))
-    if sealed_on is None:
+    if sealed_on is None or machine is None:
         return replays
-    # What a container loaded, and how many threads that takes, is not seen from here; its CPU is that of this machine.
-    here = replace(Machine.of_this_process(), libraries=sealed_on.libraries, threads=sealed_on.threads)
-    judged = Replayed(replays, here).judged(sealed_on)
+    # What the service loaded, and how many threads that takes, is not seen by who asks it.
+    there = replace(machine, libraries=sealed_on.libraries, threads=sealed_on.threads)
+    judged = Replayed(replays, there).judged(sealed_on)
     for remark in judged.remarks():
         report(Note(remark))
     return judged.replays
