@@ -94,7 +94,7 @@ types: setup  ## write the table of types into ARCHITECTURE.md
 test-lowest:  ## run the tests that need no engine with the oldest versions that pyproject.toml allows
 	$(MAKE) setup VENV=.venv-lowest LOCK=.ci/lowest.lock
 	.venv-lowest/bin/python -m pytest --numprocesses auto --dist loadgroup -m "not engine and not network"
-	.venv-lowest/bin/python -m pytest --numprocesses auto -m network tests/dependencies tests/workflows
+	.venv-lowest/bin/python -m pytest --numprocesses auto -m "network and not engine" tests/dependencies tests/workflows
 
 test-torch:  ## run the tests of PyTorch's tensors, in an environment that has it
 	$(MAKE) setup VENV=.venv-torch
