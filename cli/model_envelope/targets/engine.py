@@ -47,7 +47,7 @@ class Engine:
 
     @classmethod
     def connect(cls) -> Engine:
-        """Find the engine that the ``docker`` command would use: DOCKER_HOST, else DOCKER_CONTEXT, else the current one.
+        """Find the engine that the ``docker`` command would use: DOCKER_HOST, DOCKER_CONTEXT, else its current context.
 
         Raises :class:`ToolMissing` (``engine.unreachable``).
         """
