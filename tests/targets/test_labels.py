@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from handmade import make_envelope, seal
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_envelope.runtime import signature as s
@@ -91,6 +91,7 @@ def signatures(draw):
     )
 
 
+@settings(deadline=None)
 @given(signatures())
 def test_a_signature_is_read_back_as_it_was(signature):
     text = signature_text(signature)
@@ -102,6 +103,7 @@ def test_a_signature_is_read_back_as_it_was(signature):
     assert max(map(len, written.split("\n"))) < 1100
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp"))), st.integers(1, 20))
 def test_a_text_in_one_line_is_read_back_as_it_was(text, fold):
     assert read_back(f"LABEL a={quoted(text, fold)} \\\n      b=c") == {"a": text, "b": "c"}
@@ -121,6 +123,7 @@ def test_a_signature_of_any_size_is_folded():
     assert read_back(instruction({"signature": text})) == {"signature": text}
 
 
+@settings(deadline=None)
 @given(texts)
 def test_nothing_of_an_envelope_begins_another_instruction(text):
     from model_envelope.runtime.reading import Description, EnvelopeFiles, Loader
