@@ -82,6 +82,11 @@ def test_wheels_are_fetched_for_the_platform_of_the_engine(tmp_path, platform, m
     assert [path.name for path in (tmp_path / "in").iterdir()] == [f"tiny-1.0-cp311-cp311-manylinux2014_{machine}.whl"]
 
 
+def test_a_reader_who_went_away_is_no_trouble_of_the_engine():
+    with pytest.raises(BrokenPipeError), Engine(None, "unix:///nowhere").watched():
+        raise BrokenPipeError
+
+
 @pytest.mark.parametrize("named", ["DOCKER_CONTEXT", "currentContext"])
 def test_the_engine_is_that_of_the_context_that_the_docker_command_would_use(tmp_path, monkeypatch, named):
     place = tmp_path / "contexts" / "meta" / hashlib.sha256(b"other").hexdigest()
