@@ -115,14 +115,15 @@ def test_what_the_user_set_for_uv_stays():
     assert given == {}
 
 
-def test_pip_is_given_the_same_as_options_and_as_variables():
+def test_pip_is_given_all_of_it_as_variables():
     settings = IndexSettings("https://main/simple", ("https://a/simple",), ("/w",), ("host",), Path("/ca.pem"))
-    assert settings.pip_options() == [
-        *("--index-url", "https://main/simple", "--extra-index-url", "https://a/simple"),
-        *("--find-links", "/w", "--trusted-host", "host", "--cert", "/ca.pem"),
-    ]
-    assert settings.pip_environment()["PIP_EXTRA_INDEX_URL"] == "https://a/simple"
-    assert settings.uv_options()[:4] == ["--index", "https://main/simple", "--default-index", "https://a/simple"]
+    assert settings.pip_environment() == {
+        "PIP_INDEX_URL": "https://main/simple",
+        "PIP_EXTRA_INDEX_URL": "https://a/simple",
+        "PIP_FIND_LINKS": "/w",
+        "PIP_TRUSTED_HOST": "host",
+        "PIP_CERT": "/ca.pem",
+    }
 
 
 def test_credentials_are_never_shown():

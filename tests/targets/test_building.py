@@ -2,12 +2,16 @@ import hashlib
 import json
 import os
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from model_envelope.dependencies.conda.channels import Channels
 from model_envelope.foundation.errors import InvalidInput, ToolMissing
+from model_envelope.foundation.platforms import Platform
+from model_envelope.targets.build_log import BuildLog
+from model_envelope.targets.building import fetch_wheels
 from model_envelope.targets.engine import Engine, buildkit_client, docker_programs, split_name
 from model_envelope.workflows.network_files import apt_conf, mamba_authentication
 
@@ -61,6 +65,26 @@ def test_every_docker_command_on_path_is_tried_for_buildkit(tmp_path, monkeypatc
     assert buildkit_client().variables == {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
     monkeypatch.setenv("PATH", str(tmp_path / "new"))
     assert buildkit_client() is None
+
+
+@pytest.mark.parametrize(("platform", "machine"), [("linux/arm64", "aarch64"), ("linux/amd64", "x86_64")])
+def test_wheels_are_fetched_for_the_platform_of_the_engine(tmp_path, platform, machine):
+    folder, lock = tmp_path / "links", tmp_path / "requirements.lock"
+    folder.mkdir()
+    for each in ("aarch64", "x86_64"):
+        with zipfile.ZipFile(folder / f"tiny-1.0-cp311-cp311-manylinux2014_{each}.whl", "w") as wheel:
+            wheel.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+            wheel.writestr("tiny-1.0.dist-info/WHEEL", f"Wheel-Version: 1.0\nTag: cp311-cp311-manylinux2014_{each}\n")
+    hashes = (f"--hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in folder.iterdir())
+    lock.write_text(f"tiny==1.0 {' '.join(hashes)}\n")
+    variables = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)}
+    fetch_wheels(lock, tmp_path / "in", "3.11", Platform.parse(platform), tmp_path / "none", variables, BuildLog())
+    assert [path.name for path in (tmp_path / "in").iterdir()] == [f"tiny-1.0-cp311-cp311-manylinux2014_{machine}.whl"]
+
+
+def test_a_reader_who_went_away_is_no_trouble_of_the_engine():
+    with pytest.raises(BrokenPipeError), Engine(None, "unix:///nowhere").watched():
+        raise BrokenPipeError
 
 
 @pytest.mark.parametrize("named", ["DOCKER_CONTEXT", "currentContext"])

@@ -19,6 +19,7 @@ from wheelhouses import Wheelhouse
 
 from model_envelope.foundation.libraries import Libraries, Library
 from model_envelope.foundation.lockfile import Lock, Pin
+from model_envelope.foundation.platforms import Platform
 from model_envelope.runtime.reading import read_envelope
 from model_envelope.targets.build_log import BuildLog
 from model_envelope.targets.building import fetch_wheels
@@ -95,7 +96,7 @@ def company(tmp_path_factory, gateway, engine):
     lock = folder / "requirements.lock"
     bare = read_envelope(make_envelope(folder / "bare"))
     lock.write_bytes(merged_lock(bare, find_target("service")))
-    fetch_wheels(lock, folder / "service", bare.description.python, folder / "none", {}, BuildLog())
+    fetch_wheels(lock, folder / "service", bare.description.python, Platform.here(), folder / "none", {}, BuildLog())
     for name in ("main", DIRECT):
         shutil.copytree(folder / "service", index.hosts[name].wheels.folder, dirs_exist_ok=True)
     proxy = Credential("proxy")

@@ -223,6 +223,7 @@ def test_libraries_that_the_base_lacks_are_installed(tmp_path, engine, name, mon
     there = Library("libz.so.1", "no-such-package-at-all", ("x.so",))
     result = build(opens_a_library(tmp_path / "with", gomp, there), image=name)
     assert [item.agrees for item in result.replays] == [True]
+    assert [layer.name for layer in result.layers if layer.size][:3] == ["base image", "system packages", "packages"]
     assert marker not in json.dumps(engine.client.df())
     look = "cat /etc/apt/apt.conf.d/* | grep -c secrets; ls /var/lib/apt/lists | grep Packages | wc -l"
     assert run(engine, name, ["-c", look], entrypoint="/bin/sh").split() == [b"0", b"0"]
@@ -233,6 +234,7 @@ def test_the_classic_builder_installs_libraries_too(tmp_path, engine, no_danglin
     gomp = Library("libgomp.so.1", "libgomp1", ("lightgbm/lib/lib_lightgbm.so",))
     result = build(opens_a_library(tmp_path, gomp), image=name)
     assert [item.agrees for item in result.replays] == [True]
+    assert [layer.name for layer in result.layers if layer.size][:3] == ["base image", "system packages", "packages"]
 
 
 def test_a_package_that_the_base_does_not_know_is_said(tmp_path, engine, name):

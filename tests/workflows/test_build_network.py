@@ -209,6 +209,17 @@ def test_the_machine_s_own_authorities_are_handed_on_where_none_are_named(found,
     assert b"own" in found()[0].ca
 
 
+def test_the_machine_s_own_authorities_are_looked_for_where_each_system_has_them(found, monkeypatch, tmp_path):
+    """A Python that is not the system's own knows of none."""
+    there = tmp_path / "there.pem"
+    there.write_text(CERTIFICATE.format("there"))
+    monkeypatch.setattr("ssl.get_default_verify_paths", lambda: type("Paths", (), {"cafile": None}))
+    monkeypatch.setattr(
+        "model_envelope.workflows.network_files._STORES", (str(tmp_path / "other-system.pem"), str(there))
+    )
+    assert b"there" in found()[0].ca
+
+
 def test_what_cannot_be_handed_on_is_told(found, monkeypatch):
     monkeypatch.setenv("PIP_KEYRING_PROVIDER", "subprocess")
     monkeypatch.setenv("PIP_CLIENT_CERT", "/home/me/client.pem")

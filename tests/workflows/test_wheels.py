@@ -15,6 +15,7 @@ from model_envelope.dependencies import rooms
 from model_envelope.dependencies.programs import find_uv
 from model_envelope.foundation.errors import InvalidInput, Unsolvable
 from model_envelope.foundation.lockfile import Lock
+from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Note
 from model_envelope.foundation.pylock import NAME, parse
 from model_envelope.runtime.reading import read_envelope
@@ -161,7 +162,9 @@ def test_an_image_without_secrets_gets_them_from_the_host(index, install, packed
     python, _ = install(index, GIT, requires=["other"])
     result = packed(python, prove=False)
     own = result.path / "env" / "wheels"
-    fetch_wheels(result.path / "env" / "requirements.lock", tmp_path / "wheelhouse", SERIES, own, {}, BuildLog())
+    fetch_wheels(
+        result.path / "env" / "requirements.lock", tmp_path / "wheelhouse", SERIES, Platform.here(), own, {}, BuildLog()
+    )
     fetched = sorted(path.name for path in (tmp_path / "wheelhouse").iterdir())
     assert fetched == ["other-1.0-py3-none-any.whl", "our_features-1.0-py3-none-any.whl"]
 

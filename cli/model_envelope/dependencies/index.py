@@ -73,19 +73,6 @@ class IndexSettings:
             client_cert=bool(values.get("client-cert")),
         )
 
-    def pip_options(self) -> list[str]:
-        """Give the settings as options of pip. They may hold credentials: prefer :meth:`pip_environment`."""
-        options: list[str] = ["--no-index"] if self.no_index else []
-        if self.index_url:
-            options += ["--index-url", self.index_url]
-        for name, values in (
-            ("--extra-index-url", self.extra_index_urls),
-            ("--find-links", self.find_links),
-            ("--trusted-host", self.trusted_hosts),
-        ):
-            options += [word for value in values for word in (name, value)]
-        return [*options, "--cert", str(self.ca_bundle)] if self.ca_bundle else options
-
     def pip_environment(self) -> dict[str, str]:
         """Give the settings as pip's variables: for a pip that does not read the configuration that this tool reads."""
         variables = {
@@ -100,17 +87,6 @@ class IndexSettings:
             "PIP_NO_INDEX": "1" if self.no_index else "",
         }
         return {name: value for name, value in variables.items() if value}
-
-    def uv_options(self) -> list[str]:
-        """Give the settings as options of uv. They may hold credentials: prefer :meth:`uv_environment`."""
-        options: list[str] = ["--no-index"] if self.no_index else []
-        *first, last = self.indexes
-        options += [word for url in first for word in ("--index", url)] + ["--default-index", last]
-        if first:
-            options += ["--index-strategy", "unsafe-best-match"]
-        for name, values in (("--find-links", self.find_links), ("--allow-insecure-host", self.trusted_hosts)):
-            options += [word for value in values for word in (name, value)]
-        return options
 
     def uv_flags(self) -> list[str]:
         """Give what uv has no variable for, as options; they hold no credentials."""

@@ -7,7 +7,6 @@ the build installs from them without a network.
 
 from __future__ import annotations
 
-import platform
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 
 from model_envelope.foundation import process
 from model_envelope.foundation.errors import ToolFailed
+from model_envelope.foundation.platforms import Platform
 from model_envelope.foundation.progress import Doing, Note
 from model_envelope.targets.build_log import STEP, BuildLog
 from model_envelope.targets.context import CARRIED_WHEELS, Context, Install
@@ -124,7 +124,7 @@ class Classic:
         if network.mode != CUT:
             with network.pip_environment() as variables:
                 lock, into = context.path / "requirements.lock", context.path / "wheelhouse"
-                fetch_wheels(lock, into, python, own, variables, log)
+                fetch_wheels(lock, into, python, self.engine.platform, own, variables, log)
         built = ""
         for event in self._events(context.path, network.mode, fresh=fresh):
             log.event(event)
@@ -164,8 +164,10 @@ def choose_builder(engine: Engine) -> Builder:
     return BuildKit(client.program, client.words, {**client.variables, **host})
 
 
-def fetch_wheels(lock: Path, into: Path, python: str, own: Path, variables: Mapping[str, str], log: BuildLog) -> None:
-    """Download what a lock names, for a Linux image of a Python (``3.11``) on this machine's architecture.
+def fetch_wheels(
+    lock: Path, into: Path, python: str, platform: Platform, own: Path, variables: Mapping[str, str], log: BuildLog
+) -> None:
+    """Download what a lock names, for an image of a Python (``3.11``) and platform: that of the engine.
 
     ``own`` is the folder of wheels that travel in the envelope, where there is one, ``variables`` say where pip looks.
 
@@ -174,7 +176,7 @@ def fetch_wheels(lock: Path, into: Path, python: str, own: Path, variables: Mapp
     into.mkdir(exist_ok=True)
     if not lock.read_bytes():
         return
-    machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
+    machine = platform.tag.rpartition("-")[2]
     tags = [f"manylinux_2_{minor}_{machine}" for minor in range(34, 4, -1)]
     tags += [f"manylinux2014_{machine}", f"linux_{machine}"]
     finished = process.run(

@@ -245,6 +245,9 @@ class Engine:
             if not self.left and self._answers():
                 raise
             raise self._lost(error.detail or error.message) from None
+        except BrokenPipeError:
+            # Who reads what this command writes has gone; what is sent to the engine fails as an error of requests'.
+            raise
         except Exception as error:
             known = isinstance(error, docker.errors.DockerException | ConnectionError)
             if not known and type(error).__module__.partition(".")[0] not in {"requests", "urllib3"}:

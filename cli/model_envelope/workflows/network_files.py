@@ -183,7 +183,8 @@ def authorities(named: Path | None, settings: IndexSettings, report: Report) -> 
     if not found:
         folders = os.environ.get("SSL_CERT_DIR", "").split(os.pathsep)
         own = ssl.get_default_verify_paths().cafile
-        found = [Path(word) for word in folders if word] or [Path(word) for word in (own, *_STORES) if word][:1]
+        stores = (Path(word) for word in (own, *_STORES) if word)
+        found = [Path(word) for word in folders if word] or [path for path in stores if path.is_file()][:1]
     certificates: list[bytes] = []
     for path in found:
         files = sorted(path.iterdir()) if path.is_dir() else [path]

@@ -20,8 +20,8 @@ NAMED = 20
 _Entry = tuple[object, ...]
 
 
-def reproduce(engine: Engine, image: str, again: Callable[[str], object], report: Report = silent) -> tuple[str, ...]:
-    """Build once more with ``again``, which gets the name to give, and compare; give the digests of the layers.
+def reproduce(engine: Engine, image: str, again: Callable[[str], object], report: Report = silent) -> None:
+    """Build once more with ``again``, which gets the name to give, and compare the layers.
 
     At least a second lies between the two, so that a time of day in a layer shows.
 
@@ -43,7 +43,6 @@ def reproduce(engine: Engine, image: str, again: Callable[[str], object], report
     finally:
         engine.forget(second)
     report(Done("reproduce", f"Built twice: all {len(layers)} layers are the same"))
-    return layers
 
 
 def _differences(engine: Engine, first: str, second: str) -> Iterator[Problem]:
