@@ -78,6 +78,10 @@ def test_the_summary_says_what_is_large_and_why(capsys):
     ]
 
 
+def test_no_line_ends_with_spaces(capsys):
+    assert [line for line in drawn(RESULT, capsys).splitlines() if line != line.rstrip()] == []
+
+
 def test_what_is_not_known_is_left_out(capsys):
     layers = tuple(replace(layer, new=None) for layer in RESULT.layers)
     said = drawn(replace(RESULT, layers=layers, packages=(), log=None), capsys)

@@ -121,6 +121,13 @@ def test_every_error_has_its_exit_code(cli, probe, error, code, name):
     assert ran.error["code"] == name
 
 
+def test_where_a_copy_finds_no_space_the_place_that_is_full_is_named(cli, probe):
+    probe(raising(OSError(28, "No space left on device", "/from/uv", None, "/full/uv")))
+    ran = cli("probe")
+    assert "No space left on device: `/full/uv`" in ran.err
+    assert "/from/uv" not in ran.err
+
+
 def test_a_bug_says_so_and_leaves_its_traceback(cli, probe, tmp_path):
     probe(raising(ZeroDivisionError("division by zero")))
     ran = cli("probe")

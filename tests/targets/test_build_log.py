@@ -127,6 +127,20 @@ def test_every_line_is_kept_as_it_may_be_shown():
     assert log.said == "error: cannot reach https://me:****@index.example.com/"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        "executor failed running [/bin/sh -c python3 -m x]: unable to find user 0: invalid argument",
+        'process "/bin/sh -c python3 -m x" did not complete successfully: unable to find user 0: invalid argument',
+    ],
+)
+def test_why_a_command_was_not_started_is_kept(error):
+    log = BuildLog()
+    log.line("#7 [builder 2/4] RUN python3 -m x")
+    log.line(f"#7 ERROR: {error}")
+    assert log.said == "unable to find user 0: invalid argument"
+
+
 def test_newer_buildkits_frame_around_a_failure_is_left_out():
     log = read(
         '#0 building with "default" instance using docker driver\n\n'

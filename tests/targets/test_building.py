@@ -117,7 +117,9 @@ def test_names_of_images(name, parts):
     assert split_name(name) == parts
 
 
-@pytest.mark.parametrize("name", ["", "Flights", "a b", "a:", ":1", "a@sha256:00", "a//b", "-a", "a:b:c", "a;rm"])
+@pytest.mark.parametrize(
+    "name", ["", "Flights", "a b", "a:", ":1", "a@sha256:00", "a//b", "-a", "a:b:c", "a;rm", "Team/a"]
+)
 def test_what_is_no_name_of_an_image(name):
     with pytest.raises(InvalidInput) as caught:
         split_name(name)

@@ -162,6 +162,10 @@ def test_the_classic_builder_names_the_base_of_the_dockerfile():
     [
         ("the base image has no apt-get to install libgomp1 libgl1", "build.system-libraries"),
         ("envelope: error: the base image has Python 3.13, and the envelope needs 3.11", "build.base-python"),
+        (
+            'unable to start container process: exec: "/bin/sh": stat /bin/sh: no such file or directory',
+            "build.base-without-shell",
+        ),
         ("the conda lock has Python 3.12, and the envelope needs 3.11", "build.conda-python"),
         ("/bin/sh: 1: micromamba: not found", "build.micromamba"),
         ("conda packages cannot be installed: micromamba ended with 1", "build.conda-packages"),

@@ -18,6 +18,7 @@ from model_envelope.targets.engine import Engine
 from model_envelope.targets.layers import Installed, Layer
 from model_envelope.targets.target import find_target
 from model_envelope.workflows import build_records
+from model_envelope.workflows.build import build
 from model_envelope.workflows.build_records import Ingredients, kept_log
 from model_envelope.workflows.build_report import BuildResult, Package, as_before, with_reasons, write_report
 
@@ -231,6 +232,14 @@ def test_the_result_is_written_as_a_document_and_read_again(tmp_path):
     assert BuildResult.from_document(document) == known
     again = json.loads(json.dumps(as_before(known).to_document()))
     assert again == {**document, "unchanged": True}
+
+
+def test_a_folder_for_the_report_is_refused_before_anything_is_built(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
+    with pytest.raises(InvalidInput) as caught:
+        build(make_envelope(tmp_path), report_file=tmp_path)
+    assert caught.value.code == "build.report"
+    assert str(tmp_path / "build.json") in (caught.value.hint or "")
 
 
 def test_a_report_that_cannot_be_written_says_that_the_image_is_there(tmp_path):

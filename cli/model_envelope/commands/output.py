@@ -202,7 +202,9 @@ def _write_lines(lines: Iterable[Line], stream: TextIO) -> None:
                 markup=False,
                 emoji=False,
             )
-        console.print(line)
+        with console.capture() as drawn:
+            console.print(line)
+        stream.writelines(row.rstrip() + "\n" for row in drawn.get().removesuffix("\n").split("\n"))
     stream.flush()
 
 

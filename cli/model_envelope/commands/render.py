@@ -41,6 +41,7 @@ def render(
             report=out.report,
         )
         out.finish(result, text=_text)
+        out.say(f"Next: {result.command}")
 
 
 def _text(result: workflow.RenderResult) -> Iterator[Line]:

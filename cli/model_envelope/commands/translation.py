@@ -55,7 +55,10 @@ def translate(error: BaseException) -> EnvelopeError:
         return Interrupted("interrupted", code="interrupted")
     if isinstance(error, OSError) and error.errno in _REFUSALS:
         code, hint = _REFUSALS[error.errno]
-        where = f": `{error.filename}`" if error.filename else ""
+        # Where a copy failed, space lacks at its second name.
+        lacking = code == "system.no-space" and error.filename2
+        place = error.filename2 if lacking else error.filename
+        where = f": `{place}`" if place else ""
         return SystemRefused(f"{os.strerror(error.errno)}{where}", code=code, hint=hint)
     return _bug(error)
 

@@ -70,6 +70,10 @@ _NOISE = re.compile(
     r"|(?:ERROR: )?(?:failed to solve: )?(?:executor failed running|process \").*"
     r"|The command '.*' returned a non-zero code: \d+|envelope: (?!error:).*|WARNING: .*running pip as.*)?"
 )
+# What it repeats of one that could not even be started, after which it says why.
+_NOT_STARTED = re.compile(
+    r"(?:executor failed running \[.*\]|.*process \".*\" did not complete successfully): (?!exit code)(?P<why>.+)"
+)
 
 
 @dataclass(frozen=True)
@@ -224,7 +228,9 @@ class BuildLog:
                 self._do(_DOING.get(found["what"], f"{name}: {found['what']}"))
 
     def _fail(self, running: _Running, error: str) -> None:
-        if not _NOISE.fullmatch(error):
+        if found := _NOT_STARTED.fullmatch(error):
+            running.said.append(found["why"])
+        elif not _NOISE.fullmatch(error):
             running.said.append(error)
         self._failed = self._failed or running
 

@@ -323,8 +323,10 @@ def split_name(name: str) -> tuple[str, str]:
     Raises :class:`InvalidInput` (``build.image-name``) where the engine would not take it.
     """
     part = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+    host = r"(?=localhost/|[^/]*[.:])[A-Za-z0-9.-]+(?::\d+)?/"
     match = re.fullmatch(
-        rf"((?:[A-Za-z0-9.-]+(?::\d+)?/)?{part}(?:/{part})*)(?::([A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}}))?", name
+        rf"((?:{host})?{part}(?:/{part})*)(?::([A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}}))?",
+        name,
     )
     if match is None:
         raise InvalidInput(

@@ -132,6 +132,12 @@ _BEFORE_INDEX = (
         f"the packages are installed with the base image's own Python; {_ANOTHER_BASE}",
     ),
     _Reason(
+        r"exec: \"/bin/sh\": stat /bin/sh: no such file",
+        "the base image has no shell (`/bin/sh`)",
+        "build.base-without-shell",
+        f"packages are installed in the base image itself, as in `python:3.11-slim`; {_ANOTHER_BASE}",
+    ),
+    _Reason(
         r"the base image has neither uv nor pip|ensurepip is not\s+available|No module named '?(?:venv|ensurepip)",
         "the base image's Python can neither make environments nor install packages: it lacks `venv` or `ensurepip`",
         "build.base-without-pip",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from model_envelope.foundation.errors import ToolFailed
+from model_envelope.foundation.errors import InvalidInput, ToolFailed
 from model_envelope.foundation.progress import Note, Report, silent
 from model_envelope.targets.engine import Engine
 
@@ -52,7 +52,8 @@ def pinned(engine: Engine, name: str, *, pull: bool = False, report: Report = si
     What has been imported or built on this machine has no digest. Its name is not asked for elsewhere, since a registry
     may know another image by it; that the image is not pinned is reported. ``pull`` asks the registry in any case.
 
-    Raises :class:`ToolFailed` (``build.base-image``) where ``pull`` is asked for and the registry does not answer.
+    Raises :class:`ToolFailed` (``build.base-image``) where ``pull`` is asked for and the registry does not answer,
+    :class:`InvalidInput` (``build.image-name``) where the engine takes it for no name.
     """
     plain, _, digest = name.partition("@")
     if digest:
@@ -80,6 +81,14 @@ def _local_digests(engine: Engine, name: str) -> list[str] | None:
         found: Any = engine.client.images.get(name)
     except docker.errors.ImageNotFound:
         return None
+    except docker.errors.APIError as error:
+        if "invalid reference format" not in str(error.explanation):
+            raise
+        raise InvalidInput(
+            f"`{name}` is no name of an image to build on",
+            code="build.image-name",
+            hint="write it as `registry.example.com/team/python:3.11`, lower case but for the tag",
+        ) from None
     texts = [str(text) for text in found.attrs.get("RepoDigests") or ()]
     return sorted(text.partition("@")[2] for text in texts if parts(text) == parts(name))
 

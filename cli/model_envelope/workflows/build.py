@@ -29,7 +29,7 @@ from model_envelope.targets.registry import Base, pinned
 from model_envelope.targets.target import Target
 from model_envelope.workflows.build_network import SETTINGS_ALONE, NetworkFlags, find_network, wheels_for
 from model_envelope.workflows.build_records import Ingredients, kept_log
-from model_envelope.workflows.build_report import BuildResult, as_before, with_reasons, write_report
+from model_envelope.workflows.build_report import BuildResult, as_before, refuse_folder, with_reasons, write_report
 from model_envelope.workflows.build_trouble import explaining
 from model_envelope.workflows.cpu import gpu_note
 from model_envelope.workflows.fitting import fitting
@@ -82,6 +82,7 @@ def build(
     no engine answers (the rendered folder is then kept), ``ToolFailed`` where the build fails.
     """
     began = time.monotonic()
+    refuse_folder(report_file)
     files, chosen = verified(envelope, report), chosen_target(target, arrow=arrow)
     base, micromamba = choose_base_image(files, base_image), choose_micromamba_image(micromamba_image)
     name = image or default_image_name(files)
@@ -113,8 +114,9 @@ def build(
             result = _build_and_prove(recipe, name, report, twice=check_reproducible, connected=allow_network)
             ingredients.remember(engine, result)
         contents = {digest: layer.name for layer in result.layers for digest in layer.digests}
-        pushed = push_image(engine, name, contents, report) if push else None
-    return write_report(replace(result, pushed=pushed, seconds=time.monotonic() - began), report_file)
+        before, pushed = time.monotonic(), push_image(engine, name, contents, report) if push else None
+    steps = (*result.steps, *([Step("push", cached=False, seconds=time.monotonic() - before)] if pushed else []))
+    return write_report(replace(result, pushed=pushed, steps=steps, seconds=time.monotonic() - began), report_file)
 
 
 def _build_and_prove(recipe: _Recipe, name: str, report: Report, *, twice: bool, connected: bool) -> BuildResult:

@@ -136,6 +136,16 @@ def _reasons(files: EnvelopeFiles, target: Target) -> Callable[[str], str]:
     return why
 
 
+def refuse_folder(place: Path | None) -> None:
+    """Refuse a place of a report that is a folder before anything is built. Raises ``InvalidInput``."""
+    if place is not None and place.is_dir():
+        raise InvalidInput(
+            f"the report cannot be written to {place}: it is a folder",
+            code="build.report",
+            hint=f"name a file: `--report {place / 'build.json'}`",
+        )
+
+
 def write_report(result: BuildResult, place: Path | None) -> BuildResult:
     """Write build.json beside the log, and where it was asked for; give the result back.
 

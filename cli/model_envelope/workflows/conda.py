@@ -38,7 +38,7 @@ from model_envelope.store.ledger import read_ledger
 from model_envelope.store.sealing import seal
 from model_envelope.workflows.locking import Aim, Goal, check_upgrades
 from model_envelope.workflows.provenance import keep_difference, read_provenance, without_proof
-from model_envelope.workflows.replaying import proof_document, prove_draft
+from model_envelope.workflows.replaying import as_sealed, proof_document, prove_draft
 
 __all__ = ["NAME", "Plan", "lock_again", "lock_draft", "plan", "read_lock", "recipe_of", "unprovable", "versions_of"]
 
@@ -224,7 +224,7 @@ def lock_again(
                 report=report,
             )
             proven_as = {"proof": proof_document(proof, network=network)}
-            report(Done("prove", f"Proven in a clean room: {len(proof.replays)} methods answer as sealed"))
+            report(Done("prove", f"Proven in a clean room: {as_sealed(proof.replays)}"))
         elif prove:
             report(Note(f"not proven: {why}"))
         keep_difference(files, witness, draft)

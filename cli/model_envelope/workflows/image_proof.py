@@ -21,7 +21,7 @@ from model_envelope.targets.container import INSIDE, PYTHON, Container
 from model_envelope.targets.context import ENVELOPE
 from model_envelope.targets.engine import Engine
 from model_envelope.workflows.provenance import read_provenance
-from model_envelope.workflows.replaying import NO_NETWORK, Replayed
+from model_envelope.workflows.replaying import NO_NETWORK, Replayed, as_sealed
 
 READY = 180.0
 """Seconds in which a container must be ready: its model loaded, and asked the samples once by the service itself."""
@@ -72,7 +72,7 @@ def prove(
     if not all(item.agrees for item in replays):
         raise _differs(problems)
     if replays:
-        report(Done("prove", f"Proven in the container: {len(replays)} methods answer as sealed"))
+        report(Done("prove", f"Proven in the container: {as_sealed(replays)}"))
     else:
         report(Done("prove", "Started in the container"))
     return replays

@@ -33,7 +33,7 @@ from model_envelope.workflows.filtering import filter_lock, room_packages
 from model_envelope.workflows.fitting import platforms_of
 from model_envelope.workflows.locking import Aim, Goal, pinned_needs, read_upgrades, solve, with_upgrades, write_lock
 from model_envelope.workflows.provenance import keep_difference, read_provenance, without_proof
-from model_envelope.workflows.replaying import proof_document, prove_draft
+from model_envelope.workflows.replaying import as_sealed, proof_document, prove_draft
 from model_envelope.workflows.system import note_libraries
 from model_envelope.workflows.wheels import index_with, wheels_in
 
@@ -150,7 +150,7 @@ def lock(
                 report=report,
             )
             proven_as = {"proof": proof_document(proof, network=network)}
-            report(Done("prove", f"Proven in a clean room: {len(proof.replays)} methods answer as sealed"))
+            report(Done("prove", f"Proven in a clean room: {as_sealed(proof.replays)}"))
         elif prove:
             report(Note(f"not proven: {goal.unprovable or 'the envelope was sealed without samples'}"))
         place = room_packages(locked, goal.interpreter) if proven else Installed.read(facts_of(goal.interpreter).path)

@@ -195,6 +195,11 @@ def proof_document(proof: Replayed, *, network: bool, mended: Mapping[str, str] 
     }
 
 
+def as_sealed(replays: Sequence[MethodReplay]) -> str:
+    """Say how many methods answered, where all did."""
+    return "1 method answers as sealed" if len(replays) == 1 else f"{len(replays)} methods answer as sealed"
+
+
 def disagreement(replays: Sequence[MethodReplay], where: str, *, apart: Sequence[str] = ()) -> AnswersDiffer | None:
     """Give the error for answers that are not the sealed ones, or None where all agree.
 
