@@ -6,6 +6,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from rich.console import Console
+
 from model_envelope.commands import steps as drawing
 from model_envelope.commands.building import summary
 from model_envelope.commands.output import Output
@@ -80,6 +82,16 @@ def test_the_summary_says_what_is_large_and_why(capsys):
 
 def test_no_line_ends_with_spaces(capsys):
     assert [line for line in drawn(RESULT, capsys).splitlines() if line != line.rstrip()] == []
+
+
+def test_on_a_narrow_terminal_names_and_sizes_are_whole():
+    written = io.StringIO()
+    for line in summary(RESULT):
+        Console(file=written, width=50).print(line)
+    said = written.getvalue()
+    for whole in ("base image", "170.9 MB", "scipy 1.17.1", "115.7 MB"):
+        assert whole in said
+    assert max(map(len, said.splitlines())) <= 50
 
 
 def test_what_is_not_known_is_left_out(capsys):

@@ -8,7 +8,7 @@ from model_envelope.commands.output import Line
 from model_envelope.foundation.files import human_size
 from model_envelope.targets.build_log import BASE, PACKAGES
 from model_envelope.targets.layers import Layer
-from model_envelope.workflows.build_report import BuildResult
+from model_envelope.workflows.build_report import BuildResult, Package
 
 _LARGEST = 5
 
@@ -21,8 +21,13 @@ def summary(result: BuildResult) -> Iterator[Line]:
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2, 0, 0))
-    for justify in ("left", "right", "left"):
-        table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
+    packages = result.packages[:_LARGEST]
+    # Where a terminal is narrow, it is the reasons that are cut short, never a size.
+    names = [*(layer.name for layer in result.layers), "largest package", *map(_versioned, packages)]
+    sizes = [result.size, *(layer.size for layer in result.layers), *(package.size for package in packages)]
+    table.add_column(no_wrap=True, min_width=max(map(len, names)))
+    table.add_column(justify="right", no_wrap=True, min_width=max(len(human_size(size)) for size in sizes))
+    table.add_column(no_wrap=True, overflow="ellipsis")
     compared = any(layer.new is not None for layer in result.layers)
     since = "beside the image that had this name before" if compared else ""
     yield ""
@@ -35,13 +40,17 @@ def summary(result: BuildResult) -> Iterator[Line]:
     if result.packages:
         table.add_row("")
         table.add_row(*(Text(word, "dim") for word in ("largest package", "size", "why")))
-        for package in result.packages[:_LARGEST]:
-            table.add_row(f"{package.name} {package.version}", human_size(package.size), package.reason)
+        for package in packages:
+            table.add_row(_versioned(package), human_size(package.size), package.reason)
     yield table
     yield ""
     yield f"time: {result.seconds:.1f} s ({_times(result)})"
     if result.log is not None:
         yield f"log: {result.log}"
+
+
+def _versioned(package: Package) -> str:
+    return f"{package.name} {package.version}"
 
 
 def _about(result: BuildResult, layer: Layer) -> Iterator[str]:
