@@ -8,7 +8,7 @@ import docker
 import pytest
 from handmade import make_envelope, seal
 
-from model_envelope.foundation.errors import InvalidInput, ToolFailed
+from model_envelope.foundation.errors import InvalidInput, ToolFailed, ToolMissing
 from model_envelope.foundation.progress import Note, silent
 from model_envelope.runtime.errors import Problem
 from model_envelope.runtime.reading import read_envelope
@@ -240,6 +240,20 @@ def test_a_folder_for_the_report_is_refused_before_anything_is_built(tmp_path, m
         build(make_envelope(tmp_path), report_file=tmp_path)
     assert caught.value.code == "build.report"
     assert str(tmp_path / "build.json") in (caught.value.hint or "")
+
+
+def test_without_an_engine_that_is_told_though_the_folder_cannot_be_kept(tmp_path, monkeypatch):
+    envelope = make_envelope(tmp_path)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / f"scorer-{read_envelope(envelope).short_digest}-service"
+    place.mkdir()
+    (place / "mine.txt").write_text("mine")
+    with pytest.raises(ToolMissing) as caught:
+        build(envelope)
+    assert caught.value.code == "engine.unreachable"
+    assert "kept" not in caught.value.message
+    assert [path.name for path in place.iterdir()] == ["mine.txt"]
 
 
 def test_a_report_that_cannot_be_written_says_that_the_image_is_there(tmp_path):

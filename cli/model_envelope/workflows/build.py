@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model_envelope.dependencies.programs import find_uv
-from model_envelope.foundation.errors import InvalidInput, ToolMissing
+from model_envelope.foundation.errors import InvalidInput, Refused, ToolMissing
 from model_envelope.foundation.files import human_size, scratch_folder
 from model_envelope.foundation.libraries import read_libraries
 from model_envelope.foundation.lockfile import Lock
@@ -231,7 +231,11 @@ def _engine_or_folder(files: EnvelopeFiles, target: Target, base: str, micromamb
     try:
         engine = Engine.connect()
     except ToolMissing as error:
-        context = keep(files, target, Path.cwd(), base, micromamba)
+        try:
+            context = keep(files, target, Path.cwd(), base, micromamba)
+        except (OSError, Refused):
+            # What is told is that no engine answers, also where the folder cannot be kept.
+            raise error from None
         raise ToolMissing(
             f"{error.message}; the folder to build from is kept at {context.path}",
             code=error.code,
