@@ -218,8 +218,10 @@ def test_a_registry_that_goes_away_half_way_is_told(tmp_path, engine, hub):
             hub.stop()
 
     with pytest.raises(ToolFailed) as caught:
-        build(make_envelope(tmp_path), image=name, push=True, report=leave)
+        build(make_envelope(tmp_path), image=name, push=True, report_file=tmp_path / "build.json", report=leave)
     assert caught.value.code == "push.broken-off"
+    told = json.loads((tmp_path / "build.json").read_bytes())
+    assert (told["image"], told["pushed"]) == (name, None)
     assert f"docker push {name}" in caught.value.hint
     # It is proven, so it keeps its name here, and can be pushed later.
     assert engine.labels(name)["io.modelenvelope.name"] == "scorer"

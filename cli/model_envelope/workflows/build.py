@@ -72,7 +72,7 @@ def build(
     stays behind. A container needs no trust: the model runs confined. With ``check_reproducible`` it is built twice
     without a cache, and has to have the same layers. Where all is as it was in an earlier build that was proven, and
     its image has that name still, nothing is done, unless ``rebuild`` says so. ``report_file`` is where the result is
-    written as JSON too.
+    written as JSON too, also where the push fails then.
 
     Base images are pinned by digest where they have one; ``pull`` takes what their registries have now rather than what
     the engine has. ``push`` pushes the image under its name once it is proven; its registry is asked first whether it
@@ -113,10 +113,13 @@ def build(
             recipe = _Recipe(files, chosen, begun, micromamba, builder, engine, way, network, tuple(wheels))
             result = _build_and_prove(recipe, name, report, twice=check_reproducible, connected=allow_network)
             ingredients.remember(engine, result)
+        told = write_report(replace(result, seconds=time.monotonic() - began), report_file)
+        if not push:
+            return told
         contents = {digest: layer.name for layer in result.layers for digest in layer.digests}
-        before, pushed = time.monotonic(), push_image(engine, name, contents, report) if push else None
-    steps = (*result.steps, *([Step("push", cached=False, seconds=time.monotonic() - before)] if pushed else []))
-    return write_report(replace(result, pushed=pushed, steps=steps, seconds=time.monotonic() - began), report_file)
+        before, pushed = time.monotonic(), push_image(engine, name, contents, report)
+    steps = (*told.steps, Step("push", cached=False, seconds=time.monotonic() - before))
+    return write_report(replace(told, pushed=pushed, steps=steps, seconds=time.monotonic() - began), report_file)
 
 
 def _build_and_prove(recipe: _Recipe, name: str, report: Report, *, twice: bool, connected: bool) -> BuildResult:
