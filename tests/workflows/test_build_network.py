@@ -170,6 +170,18 @@ def test_a_proxy_on_this_machine_is_reached_over_its_network_or_left_out_and_tol
     assert b"proxy.example.com" in network.proxy
 
 
+def test_of_a_netrc_only_what_the_build_may_ask_travels(found, home, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "https://packages.example.com/simple")
+    (home / ".netrc").write_text(
+        "# of a team\nmachine git.example.com\n  login me\n  password hunter22\n"
+        'machine packages.example.com login me password "hunter 33"\ndefault login you password hunter44\n'
+    )
+    expected = b'machine packages.example.com login me password "hunter 33"\ndefault login you password hunter44\n'
+    assert found()[0].netrc == expected
+    (home / ".netrc").write_text("machine packages.example.com login me password x\nmacdef init\nbell\n\n")
+    assert b"macdef" in found()[0].netrc, "what is not understood is left as it is"
+
+
 def test_passwords_of_netrc_travel_where_they_are_of_use(found, home, tmp_path, monkeypatch):
     (home / ".netrc").write_text("machine git.example.com login me password hunter22\n")
     assert found()[0].netrc == b""

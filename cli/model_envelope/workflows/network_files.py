@@ -10,7 +10,6 @@ import re
 import ssl
 from collections.abc import Collection, Iterable, Mapping
 from configparser import RawConfigParser
-from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -140,7 +139,7 @@ def apt_conf() -> bytes:
 
 
 def netrc(named: Path | None, hosts: Collection[str], report: Report) -> bytes:
-    """Read the netrc that a flag, NETRC or the home folder names; none where it has nothing for any of the hosts.
+    """Read the netrc that a flag names; else of the one of NETRC or the home folder what these hosts need.
 
     Raises :class:`InvalidInput` where a flag names a file that cannot be read.
     """
@@ -156,9 +155,28 @@ def netrc(named: Path | None, hosts: Collection[str], report: Report) -> bytes:
     except OSError as error:
         report(Note(f"{path} cannot be read ({error.strerror}): the build goes without"))
         return b""
-    words = content.decode("utf-8", "replace").split()
-    known = {following for word, following in pairwise(words) if word == "machine"}
-    return content if "default" in words or known & {*hosts, *_PUBLIC} else b""
+    return _for_hosts(content, {*hosts, *_PUBLIC})
+
+
+def _for_hosts(content: bytes, hosts: Collection[str]) -> bytes:
+    """Leave the entries of hosts in a netrc as they are written, and take the others out.
+
+    What is no netrc is given whole: whoever reads it will complain.
+    """
+    text = content.decode("utf-8", "surrogateescape")
+    tokens = list(re.finditer(r'"(?:\\.|[^"\\])*"|\S+', re.sub(r"(?m)^\s*#.*$", "", text)))
+    kept, at = list[str](), 0
+    while at < len(tokens):
+        word = tokens[at][0]
+        if word not in {"machine", "default"} or (word == "machine" and at + 1 == len(tokens)):
+            return content
+        begin, taken = at, word == "default" or tokens[at + 1][0].strip('"') in hosts
+        at += 1 if word == "default" else 2
+        while at + 1 < len(tokens) and tokens[at][0] in {"login", "user", "account", "password"}:
+            at += 2
+        if taken:
+            kept.append(" ".join(found[0] for found in tokens[begin:at]) + "\n")
+    return "".join(kept).encode("utf-8", "surrogateescape")
 
 
 def authorities(named: Path | None, settings: IndexSettings, report: Report) -> bytes:
