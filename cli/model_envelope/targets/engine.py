@@ -162,9 +162,10 @@ class Engine:
         with held_back():
             try:
                 handle.remove(force=True, v=True)
-            except docker.errors.NotFound:
-                return
-            except (docker.errors.DockerException, OSError):
+            except (docker.errors.DockerException, OSError) as error:
+                # It is gone (404), or is being removed already (409).
+                if getattr(error, "status_code", None) in {404, 409}:
+                    return
                 self.left.append(f"docker rm --force {handle.short_id}")
 
     def tag(self, image: str, name: str) -> str:
