@@ -58,11 +58,13 @@ def relay(tmp_path_factory, engine, monkeypatch):
     """Stand between everything that is started and the engine; what it does with a request is put into ``does``."""
     if not engine.host.startswith(("unix://", "http+docker://localhost")):
         pytest.skip(f"the engine listens at {engine.host}, and a relay needs a UNIX socket")
-    socket = (os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock").removeprefix("unix://")
+    address = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     does = []
     folder = tmp_path_factory.mktemp("relay", numbered=True)
-    made = Relay(folder / "socket", Path(socket), lambda piece: [action(piece) for action in does])
-    made.does = does
+    made = Relay(
+        folder / "socket", Path(address.removeprefix("unix://")), lambda piece: [action(piece) for action in does]
+    )
+    made.does, made.instead_of = does, address
     monkeypatch.setenv("DOCKER_HOST", made.url)
     yield made
     made.close()
@@ -94,7 +96,7 @@ def test_an_engine_that_goes_away_is_told_with_what_removes_the_rest(engine, env
     hint = caught.value.hint
     assert "docker image rm envelope-build/service:" in hint
     assert ("docker rm --force " in hint) is (when == START)
-    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setenv("DOCKER_HOST", relay.instead_of)
     for command in hint.partition("is removed by `")[2].rstrip("`").split(" && "):
         subprocess.run(command.split(), check=False, capture_output=True)
     assert leftovers(engine) == ([], [])
