@@ -8,6 +8,7 @@ import copy
 import functools
 import http.server
 import json
+import tarfile
 import threading
 import urllib.request
 
@@ -326,7 +327,8 @@ def test_the_image_takes_conda_packages_from_micromamba_and_the_rest_from_pip(he
     assert "tacked==0.5" in wheels
     assert "starlette==" in wheels
     assert "gadget" not in wheels
-    assert (context.path / "envelope" / "env" / "conda-lock.yml").is_file()
+    with tarfile.open(context.path / "layers" / "code.tar") as code:
+        assert "opt/model/envelope/env/conda-lock.yml" in code.getnames()
 
 
 def test_the_command_line_tells_of_it(here, envelope, tmp_path):
