@@ -167,7 +167,7 @@ def simple_index(tmp_path) -> Iterator[Callable[[str], SimpleIndex]]:
         index = SimpleIndex(folder)
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(index))
         index.url = f"http://127.0.0.1:{server.server_address[1]}/simple"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
         thread.start()
         servers.append((server, thread))
         return index

@@ -88,7 +88,7 @@ def pypi(tmp_path, monkeypatch):
             proxy.answers[f"/pypi/{name}/{version}/json"] = (200, {"info": {}, "vulnerabilities": []})
         monkeypatch.setenv("PIP_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
         monkeypatch.setenv("PIP_CERT", str(certificate))
-        thread = threading.Thread(target=proxy.serve_forever)
+        thread = threading.Thread(target=proxy.serve_forever, args=[0.02])
         thread.start()
         yield proxy
         proxy.shutdown()

@@ -38,7 +38,7 @@ def index(monkeypatch, tmp_path):
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.asked = []
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=[0.02])
         thread.start()
         yield server
         server.shutdown()

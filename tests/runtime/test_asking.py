@@ -50,7 +50,7 @@ class Loading(http.server.BaseHTTPRequestHandler):
 def url(monkeypatch):
     monkeypatch.setattr(Loading, "asked", 0)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Loading) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=[0.02])
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -265,7 +265,7 @@ def index(engine):
     gateway = bridge.get("Gateway") or str(ipaddress.ip_network(bridge["Subnet"])[1])
     Index.seen.clear()
     with http.server.ThreadingHTTPServer(("0.0.0.0", 0), Index) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
         yield f"{gateway}:{server.server_port}"
         server.shutdown()
 

@@ -36,7 +36,7 @@ def conda_index(machine):
     list_wheels(folder)
     handler = functools.partial(Quiet, directory=str(machine.wheels))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=[0.02])
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/simple"
         server.shutdown()

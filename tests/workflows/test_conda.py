@@ -283,7 +283,7 @@ def private(here, tmp_path):
     before = {path: path.read_text() for path in records}
     handler = functools.partial(Private, directory=str(here.channel.folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=[0.02])
         thread.start()
         address = f"http://127.0.0.1:{server.server_port}"
         for path, text in before.items():
