@@ -140,6 +140,8 @@ def _handler(index: SimpleIndex) -> type[http.server.BaseHTTPRequestHandler]:
             page = "application/vnd.pypi.simple.v1+json" if index.json else "text/html"
             self.send_header("Content-Type", "application/octet-stream" if "files" in parts else page)
             self.send_header("Content-Length", str(len(body)))
+            # What it has may change within a test; uv keeps pages for ten minutes where nothing is said of that.
+            self.send_header("Cache-Control", "no-cache")
             if status in (401, 407):
                 self.send_header("WWW-Authenticate" if status == 401 else "Proxy-Authenticate", 'Basic realm="index"')
             self.end_headers()
