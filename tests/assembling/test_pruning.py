@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from model_envelope.assembling.installed import distributions
 from model_envelope.assembling.pruning import prune, read_rules
 
 
@@ -20,7 +21,7 @@ def installed(tmp_path):
             (site / path).parent.mkdir(parents=True, exist_ok=True)
             (site / path).write_text(content)
         (info / "RECORD").write_text("".join(f'"{path}",,\n' for path in files))
-        prune(tmp_path, read_rules())
+        prune(tmp_path, distributions(tmp_path), read_rules())
         return {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()} & set(files)
 
     prune_of.site = site
@@ -84,7 +85,7 @@ def test_real_packages_work_after_it(tmp_path):
     python = tmp_path / "bin" / "python"
     words = ["install", "--quiet", "--python", python, "scikit-learn", "pandas", "statsmodels", "networkx", "astropy"]
     subprocess.run([Path(sys.executable).with_name("uv"), "pip", *words], check=True)
-    lost = prune(tmp_path, read_rules())
+    lost = prune(tmp_path, distributions(tmp_path), read_rules())
     assert lost["pandas"] > 5_000_000
     code = """
 import astropy.table, astropy.units, networkx, numpy, pandas, statsmodels.api

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+import os
 from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from pathlib import Path
@@ -26,11 +26,11 @@ class Distribution:
     def files(self, prefix: Path) -> list[Path]:
         """Give its files in the environment ``prefix``: those of its RECORD that do not lead out of it."""
         site = self.folder.parent
-        paths = (Path(_plain(site / row[0])) for row in self.record() if row)
+        paths = (Path(os.path.normpath(site / row[0])) for row in self.record() if row)
         return sorted({path for path in paths if path.is_relative_to(prefix)})
 
 
-def distributions(prefix: Path) -> Iterator[Distribution]:
+def distributions(prefix: Path) -> list[Distribution]:
     """Give what is installed in an environment, sorted by name."""
     found = []
     for folder in site_packages(prefix).glob("*.dist-info"):
@@ -38,20 +38,9 @@ def distributions(prefix: Path) -> Iterator[Distribution]:
         if metadata.is_file():
             headers = BytesHeaderParser().parsebytes(metadata.read_bytes())
             found.append(Distribution(str(headers["Name"]), str(headers["Version"]), folder))
-    yield from sorted(found, key=lambda item: (item.name.lower(), item.version))
+    return sorted(found, key=lambda item: (item.name.lower(), item.version))
 
 
 def site_packages(prefix: Path) -> Path:
     """Give the folder of an environment that packages are in."""
     return next(prefix.glob("lib/python*/site-packages"))
-
-
-def _plain(path: Path) -> str:
-    """Take ``..`` out of a path without asking the file system."""
-    parts: list[str] = []
-    for part in path.parts:
-        if part == ".." and len(parts) > 1:
-            parts.pop()
-        elif part not in {"..", "."}:
-            parts.append(part)
-    return str(Path(*parts))

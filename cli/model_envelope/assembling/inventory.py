@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.util import cache_from_source
 from pathlib import Path
 
-from model_envelope.assembling.installed import distributions
+from model_envelope.assembling.installed import Distribution
 
 NAME = "packages.json"
 
 
-def write_inventory(prefix: Path, pruned: Mapping[str, int]) -> None:
+def write_inventory(prefix: Path, installed: Iterable[Distribution], pruned: Mapping[str, int]) -> None:
     """Note name, version, files and bytes (bytecode included) of each distribution, and the bytes that were pruned."""
     packages = []
-    for item in distributions(prefix):
+    for item in installed:
         files = {path for path in item.files(prefix) if path.is_file()}
         compiled = (Path(cache_from_source(str(path))) for path in files if path.suffix == ".py")
         files |= {path for path in compiled if path.is_file()}

@@ -7,29 +7,25 @@ import csv
 import hashlib
 import io
 import os
-import tomllib
+from collections.abc import Sequence
 from configparser import ConfigParser, Error
 from pathlib import Path
 
-from model_envelope.assembling.installed import Distribution, distributions
+from model_envelope.assembling.installed import Distribution
 
 EPOCH = 315532800
 """The time of every file: 1 January 1980, the first that all archive formats can write."""
-_RULES = Path(__file__).with_name("rules.toml")
 _SHEBANG = b"#!"
 
 
-def same_for_all_installers(prefix: Path) -> None:
-    """Take out what installers say of themselves, and write scripts and records in one form."""
-    notes = tomllib.loads(_RULES.read_text("utf-8"))["notes"]["names"]
-    for item in distributions(prefix):
-        for name in notes:
-            (item.folder / name).unlink(missing_ok=True)
+def same_for_all_installers(prefix: Path, installed: Sequence[Distribution]) -> None:
+    """Write scripts and records in one form."""
+    for item in installed:
         _write_scripts(item, prefix)
     for path in sorted((prefix / "bin").iterdir()):
         if path.is_file() and not path.is_symlink():
             _name_interpreter(path, prefix)
-    for item in distributions(prefix):
+    for item in installed:
         _write_record(item, prefix)
 
 

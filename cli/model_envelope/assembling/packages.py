@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from model_envelope.assembling import compiling, network, normalising, pruning
+from model_envelope.assembling.installed import distributions
 from model_envelope.assembling.inventory import write_inventory
 
 PREFIX = Path("/opt/venv")
@@ -67,11 +68,12 @@ def assemble(
         with _told(f"{count} packages, with {name}"):
             _run([*command, *options], f"{name} cannot install the packages", {**os.environ, **variables})
     with _told("pruning"):
-        pruned = pruning.prune(PREFIX, pruning.read_rules())
-        normalising.same_for_all_installers(PREFIX)
+        installed = distributions(PREFIX)
+        pruned = pruning.prune(PREFIX, installed, pruning.read_rules())
+        normalising.same_for_all_installers(PREFIX, installed)
     with _told("bytecode"):
         compiling.compile_all(PREFIX)
-    write_inventory(PREFIX, pruned)
+    write_inventory(PREFIX, installed, pruned)
     place = into / PREFIX.relative_to("/")
     place.parent.mkdir(parents=True)
     try:

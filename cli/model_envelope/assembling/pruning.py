@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from model_envelope.assembling.installed import distributions, site_packages
+from model_envelope.assembling.installed import Distribution, site_packages
 
 # Code is parsed only where a line may import a folder of tests.
 _MAY_IMPORT_TESTS = re.compile(rb"(?m)^\s*(?:from|import)\b.*\btests?\b|^\s+tests?\s*(?:,|as\b|$)")
@@ -26,6 +26,7 @@ class Rules:
     test_evidence: tuple[str, ...]
     endings: tuple[str, ...]
     globs: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def read_rules() -> Rules:
@@ -36,10 +37,11 @@ def read_rules() -> Rules:
         tuple(document["tests"]["evidence"]),
         tuple(document["files"]["endings"]),
         tuple(document["places"]["globs"]),
+        tuple(document["notes"]["names"]),
     )
 
 
-def prune(prefix: Path, rules: Rules) -> dict[str, int]:
+def prune(prefix: Path, installed: Iterable[Distribution], rules: Rules) -> dict[str, int]:
     """Take out of an environment what the rules name; give the bytes that each distribution lost, by its name."""
     for glob in rules.globs:
         for path in sorted(prefix.glob(glob)):
@@ -47,7 +49,9 @@ def prune(prefix: Path, rules: Rules) -> dict[str, int]:
     lost: dict[str, int] = {}
     site = site_packages(prefix)
     gone: set[Path] = set()
-    for item in distributions(prefix):
+    for item in installed:
+        for name in rules.notes:
+            (item.folder / name).unlink(missing_ok=True)
         files = [path for path in item.files(prefix) if path.is_file() and not path.is_symlink()]
         folders = _test_folders(files, site, rules)
         doomed = [path for path in files if path.suffix in rules.endings or not folders.isdisjoint(path.parents)]
