@@ -30,10 +30,10 @@ def merge(envelope_lock: bytes, target: Target, python: str, provided: Mapping[s
     sides named; :class:`InvalidInput` where the lock is malformed or the target is not pinned for this Python.
     """
     sealed, own = Lock.parse(envelope_lock), target.pins(python)
-    surroundings = _surroundings(python)
-    ours = {pin.name: pin for pin in own.pins if _counts(pin.marker, surroundings)}
+    around = surroundings(python)
+    ours = {pin.name: pin for pin in own.pins if counts(pin.marker, around)}
     theirs = {name: _provided(name, version) for name, version in (provided or {}).items()}
-    theirs |= {pin.name: pin for pin in sealed.pins if _counts(pin.marker, surroundings)}
+    theirs |= {pin.name: pin for pin in sealed.pins if counts(pin.marker, around)}
     clashes = list(_clashes(target, python, {**ours, **theirs}, set(theirs)))
     if clashes:
         raise _clash(target, clashes)
@@ -87,11 +87,11 @@ def _clashes(target: Target, python: str, chosen: Mapping[str, Pin], sealed: set
 def _held_against(
     wishes: Iterable[tuple[str, str]], python: str, chosen: Mapping[str, Pin], sealed: set[str]
 ) -> Iterator[Problem]:
-    surroundings = _surroundings(python)
+    around = surroundings(python)
     for who, text in wishes:
         wish = Requirement(text)
         name = canonicalize_name(wish.name)
-        if name not in sealed or (wish.marker and not wish.marker.evaluate(dict(surroundings))):
+        if name not in sealed or (wish.marker and not wish.marker.evaluate(dict(around))):
             continue
         pin = chosen.get(name)
         # A distribution from an address may not tell its version; whoever named the address vouches for it.
@@ -108,11 +108,12 @@ def _provided(name: str, version: str) -> Pin:
         return Pin(name, "", (), source="conda")
 
 
-def _counts(marker: str, surroundings: Mapping[str, str]) -> bool:
-    return not marker or Marker(marker).evaluate(dict(surroundings))
+def counts(marker: str, around: Mapping[str, str]) -> bool:
+    """Whether what has a marker is installed where markers have these values."""
+    return not marker or Marker(marker).evaluate(dict(around))
 
 
-def _surroundings(python: str) -> Mapping[str, str]:
+def surroundings(python: str) -> Mapping[str, str]:
     """Give the marker variables of an image: CPython on Linux; the rest is as on this machine."""
     return {
         "implementation_name": "cpython",

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packaging.markers import Marker
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import (
     InvalidSdistFilename,
@@ -23,6 +22,7 @@ from model_envelope.foundation.errors import InvalidInput
 from model_envelope.foundation.lockfile import Lock, Pin
 from model_envelope.foundation.platforms import Platform
 from model_envelope.runtime.errors import Problem
+from model_envelope.targets.merging import counts, surroundings
 
 _NEWEST_GLIBC = 50
 _DOWNLOADED = tuple(f"manylinux_2_{minor}" for minor in (34, 28, 27, 26, 24, 17))
@@ -73,7 +73,8 @@ def download_command(pins: Iterable[Pin], into: Path, python: str, platform: Pla
 
 
 def _look(lock: Lock, folders: Sequence[Path], python: str, platform: Platform) -> dict[Pin, _Found]:
-    pins = {pin.name: pin for pin in lock.pins if _counts(pin, python, platform)}
+    around = {**surroundings(python), "platform_machine": platform.tag.rpartition("-")[2]}
+    pins = {pin.name: pin for pin in lock.pins if counts(pin.marker, around)}
     found = {pin: _Found() for pin in pins.values()}
     tags = frozenset(_tags(python, platform))
     for path in _files(folders, pins):
@@ -109,24 +110,6 @@ def _told_by(name: str, tags: frozenset[Tag]) -> tuple[str, str, bool, bool]:
         return distribution, str(version), bool(own & tags), True
     distribution, version = parse_sdist_filename(name)
     return canonicalize_name(distribution), str(version), False, False
-
-
-def _counts(pin: Pin, python: str, platform: Platform) -> bool:
-    """Whether a pin is installed in an image at all."""
-    if not pin.marker:
-        return True
-    surroundings = {
-        "implementation_name": "cpython",
-        "os_name": "posix",
-        "platform_machine": platform.tag.rpartition("-")[2],
-        "platform_python_implementation": "CPython",
-        "platform_system": "Linux",
-        "python_full_version": f"{python}.0",
-        "python_version": python,
-        "sys_platform": "linux",
-        "extra": "",
-    }
-    return Marker(pin.marker).evaluate(dict(surroundings))
 
 
 def _tags(python: str, platform: Platform) -> Iterator[Tag]:
