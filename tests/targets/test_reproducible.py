@@ -10,6 +10,7 @@ from handmade import make_envelope, seal
 from model_envelope.foundation.errors import Answered
 from model_envelope.foundation.libraries import Libraries, Library
 from model_envelope.targets.engine import Engine
+from model_envelope.targets.layers import digests_of
 from model_envelope.workflows.build import build
 from model_envelope.workflows.reproducing import reproduce
 
@@ -50,25 +51,25 @@ def test_two_builds_give_the_same_layers(needy, engine, name):
 def test_another_folder_and_another_umask_change_nothing(tmp_path, engine, name):
     first = make_envelope(tmp_path / "first")
     build(first, image=name)
-    layers = engine.layers(name)
+    layers = digests_of(engine, name)
     before = os.umask(0o077)
     try:
         second = shutil.copytree(first, tmp_path / "deeper" / "second" / first.name, copy_function=shutil.copyfile)
         build(second, image=name, check_reproducible=True)
     finally:
         os.umask(before)
-    assert engine.layers(name) == layers
+    assert digests_of(engine, name) == layers
 
 
 def test_the_classic_builder_gives_the_same_layers_too(needy, engine, name, monkeypatch):
     build(needy, image=name)
-    *expected, _ = engine.layers(name)
+    *expected, _ = digests_of(engine, name)
     before = {image.id for image in engine.client.images.list(filters={"dangling": True})}
     monkeypatch.setattr("model_envelope.targets.building.buildkit_client", lambda: None)
     try:
         build(needy, image=name, check_reproducible=True)
         # BuildKit adds one for WORKDIR that holds nothing.
-        assert engine.layers(name) == tuple(expected)
+        assert digests_of(engine, name) == tuple(expected)
     finally:
         for image in engine.client.images.list(filters={"dangling": True}):
             if image.id not in before:

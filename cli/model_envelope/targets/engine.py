@@ -179,10 +179,6 @@ class Engine:
         """Give the size of an image in bytes, its base included."""
         return int(self.client.images.get(image).attrs["Size"])
 
-    def layers(self, image: str) -> tuple[str, ...]:
-        """Give the digests of the layers of an image, those of its base first."""
-        return tuple(self.client.images.get(image).attrs["RootFS"]["Layers"])
-
     def save(self, image: str, path: Path) -> None:
         """Write an image into a file, as ``docker save`` does."""
         with path.open("wb") as file:
