@@ -24,7 +24,7 @@ from model_envelope.runtime.reading import read_envelope
 from model_envelope.targets.build_log import BuildLog
 from model_envelope.targets.building import fetch_wheels
 from model_envelope.targets.context import merged_lock
-from model_envelope.targets.engine import Engine, buildkit_client
+from model_envelope.targets.engine import buildkit_client
 from model_envelope.targets.target import find_target
 
 pytestmark = [pytest.mark.engine, pytest.mark.network, pytest.mark.xdist_group("engine")]
@@ -36,24 +36,6 @@ WITH = {
     "classic": "import model_envelope.targets.building as building; building.buildkit_client = lambda: None",
 }
 """What is done before the command runs, so that a build installs with the one or the other."""
-
-
-@pytest.fixture(scope="module")
-def engine():
-    found = Engine.connect()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def no_dangling(engine):
-    """The classic builder keeps its first stage as a nameless image."""
-    ours = {"dangling": True}
-    before = {image.id for image in engine.client.images.list(filters=ours)}
-    yield
-    for image in engine.client.images.list(filters=ours):
-        if image.id not in before:
-            engine.forget(image.id)
 
 
 @pytest.fixture(scope="module")

@@ -169,16 +169,6 @@ def test_a_bad_name_is_refused_before_the_build(tmp_path, engine):
     assert caught.value.code == "build.image-name"
 
 
-@pytest.fixture
-def no_dangling(engine):
-    """The classic builder keeps its first stage as a nameless image, to build from again."""
-    before = {image.id for image in engine.client.images.list(filters={"dangling": True})}
-    yield
-    for image in engine.client.images.list(filters={"dangling": True}):
-        if image.id not in before:
-            engine.forget(image.id)
-
-
 def test_the_classic_builder_builds_the_same(tmp_path, engine, no_dangling, name, monkeypatch):
     monkeypatch.setattr("model_envelope.targets.building.buildkit_client", lambda: None)
     assert isinstance(choose_builder(engine), Classic)

@@ -13,7 +13,6 @@ import pytest
 from conda_machine import STAND_IN, enter, make
 
 from model_envelope.foundation.errors import ToolFailed
-from model_envelope.targets.engine import Engine
 from model_envelope.workflows.build import build
 from model_envelope.workflows.pack import Label, SampleFile, pack
 
@@ -28,13 +27,6 @@ COPY conda_stand_in.py /opt/stand-in/
 COPY micromamba /usr/local/bin/micromamba
 COPY channel %s
 """
-
-
-@pytest.fixture
-def engine():
-    found = Engine.connect()
-    yield found
-    found.close()
 
 
 @pytest.fixture

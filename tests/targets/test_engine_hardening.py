@@ -14,7 +14,6 @@ from model_envelope.runtime.reading import read_envelope
 from model_envelope.runtime.replay import replay
 from model_envelope.runtime.signature import List, Method, Parameter, Scalar
 from model_envelope.targets.container import INSIDE, PYTHON
-from model_envelope.targets.engine import Engine
 from model_envelope.workflows.build import build
 
 pytestmark = [pytest.mark.engine, pytest.mark.network, pytest.mark.xdist_group("engine")]
@@ -72,13 +71,6 @@ for folder, folders, files in os.walk("/"):
             found[path] = [status.st_mode, status.st_uid, status.st_gid]
 print(json.dumps(found))
 """
-
-
-@pytest.fixture(scope="module")
-def engine():
-    found = Engine.connect()
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from model_envelope.runtime.reading import read_envelope
 from model_envelope.runtime.signature import Field, Method, Parameter, Record, Scalar, Signature
 from model_envelope.runtime.signature_document import from_document
 from model_envelope.targets.building import choose_builder
-from model_envelope.targets.engine import Engine
 from model_envelope.workflows.build import build
 
 pytestmark = [pytest.mark.engine, pytest.mark.network, pytest.mark.xdist_group("engine")]
@@ -26,22 +25,11 @@ UGLY = (
 SOURCE = "class Model:\n    def predict(self, x):\n        return 1.0\n"
 
 
-@pytest.fixture(scope="module")
-def engine():
-    found = Engine.connect()
-    yield found
-    found.close()
-
-
 @pytest.fixture
-def name(engine):
+def name(engine, no_dangling):
     name = f"envelope-test/labelled:{os.getpid()}"
-    dangling = {image.id for image in engine.client.images.list(filters={"dangling": True})}
     yield name
     engine.forget(name)
-    for image in engine.client.images.list(filters={"dangling": True}):
-        if image.id not in dangling:
-            engine.forget(image.id)
 
 
 def show(*words, code=0):

@@ -14,7 +14,6 @@ from registries import registry
 from model_envelope.foundation.errors import Answered, ToolFailed
 from model_envelope.foundation.progress import Doing, Done, Note, Started
 from model_envelope.runtime.reading import read_envelope
-from model_envelope.targets.engine import Engine
 from model_envelope.workflows.build import build
 from model_envelope.workflows.image_proof import prove
 from model_envelope.workflows.render import choose_base_image, render
@@ -26,21 +25,9 @@ REPOSITORY = "envelope-test/scorer"
 
 
 @pytest.fixture
-def engine():
-    found = Engine.connect()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def classic(engine, monkeypatch):
-    """Build with the engine's own builder, which keeps its first stage as a nameless image to build from again."""
-    before = {image.id for image in engine.client.images.list(filters={"dangling": True})}
+def classic(no_dangling, monkeypatch):
+    """Build with the engine's own builder."""
     monkeypatch.setattr("model_envelope.targets.building.buildkit_client", lambda: None)
-    yield
-    for image in engine.client.images.list(filters={"dangling": True}):
-        if image.id not in before:
-            engine.forget(image.id)
 
 
 @pytest.fixture

@@ -15,8 +15,6 @@ import pytest
 from registries import PASSWORD, USER, registry
 from runners import Machine
 
-from model_envelope.targets.engine import Engine
-
 pytestmark = [pytest.mark.engine, pytest.mark.network, pytest.mark.slow, pytest.mark.xdist_group("engine")]
 
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -29,13 +27,6 @@ SOURCES = {
     ),
     "requirements.txt": "packaging\n",
 }
-
-
-@pytest.fixture
-def engine():
-    found = Engine.connect()
-    yield found
-    found.close()
 
 
 @pytest.fixture
