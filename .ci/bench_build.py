@@ -35,6 +35,8 @@ from model_envelope.workflows.build import build
 from model_envelope.workflows.render import choose_base_image
 
 ROUNDS = 3
+SETTLE = 5
+"""Seconds for the engine and the disk to clear what was thrown away, before a cold build is measured."""
 MEGABYTE = 1_000_000
 BARE = """FROM {base}
 COPY uv /usr/local/bin/uv
@@ -163,18 +165,22 @@ def cold(engine: Engine, client: BuildKitClient, uv: Path, envelope: Path, image
         "envelope build": lambda clock: build(envelope, image=images[0], report=clock),
     }
     took: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(ROUNDS):
-        for name, once in work.items():
+    names = list(work)
+    for turn in range(ROUNDS):
+        # Each has each place once: what comes after the one that wrote most is slowed by the disk that still clears it.
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
             for image in images:
                 engine.forget(image)
             process.run([client.program, "builder", "prune", "--all", "--force"], env=process.environment({}))
-            took[name].append(timed(once))
-    medians = {name: statistics.median(values) for name, values in took.items()}
-    for name, seconds in medians.items():
+            os.sync()
+            time.sleep(SETTLE)
+            took[name].append(timed(work[name]))
+    means = {name: statistics.mean(values) for name, values in took.items()}
+    for name, seconds in means.items():
         print(f"{name:48}{seconds:8.1f} s")
-    ours = medians["envelope build"]
-    tell("cold, beside uv that compiles bytecode too", ours / medians["uv alone, with bytecode"], "x", 1.2)
-    print(f"{'cold, beside uv that leaves that to each start':48}{ours / medians['uv alone, as it is']:8.2f} x")
+    ours = means["envelope build"]
+    tell("cold, beside uv that compiles bytecode too", ours / means["uv alone, with bytecode"], "x", 1.2)
+    print(f"{'cold, beside uv that leaves that to each start':48}{ours / means['uv alone, as it is']:8.2f} x")
 
 
 def timed(once: Callable[[Clock], object]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import stat
 from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from pathlib import Path
@@ -23,11 +24,11 @@ class Distribution:
         path = self.folder / "RECORD"
         return list(csv.reader(io.StringIO(path.read_text("utf-8")))) if path.is_file() else []
 
-    def files(self, prefix: Path) -> list[Path]:
-        """Give its files in the environment ``prefix``: those of its RECORD that do not lead out of it."""
-        site = self.folder.parent
-        paths = (Path(os.path.normpath(site / row[0])) for row in self.record() if row)
-        return sorted({path for path in paths if path.is_relative_to(prefix)})
+    def files(self, prefix: Path) -> list[str]:
+        """Give its files below the environment ``prefix``, relative to it: those of its RECORD that do not lead out."""
+        above, outside = f"{os.path.normpath(prefix)}/", f"{self.folder.parent}/"
+        paths = (os.path.normpath(outside + row[0]) for row in self.record() if row)
+        return sorted({path.removeprefix(above) for path in paths if path.startswith(above)})
 
 
 def distributions(prefix: Path) -> list[Distribution]:
@@ -44,3 +45,12 @@ def distributions(prefix: Path) -> list[Distribution]:
 def site_packages(prefix: Path) -> Path:
     """Give the folder of an environment that packages are in."""
     return next(prefix.glob("lib/python*/site-packages"))
+
+
+def size_of(path: str) -> int | None:
+    """Give the bytes of a file; none where there is no such file, or a link or a folder in its place."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None

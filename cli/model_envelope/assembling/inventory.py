@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from importlib.util import cache_from_source
 from pathlib import Path
 
-from model_envelope.assembling.installed import Distribution
+from model_envelope.assembling.installed import Distribution, size_of
 
 NAME = "packages.json"
 
@@ -16,15 +16,15 @@ def write_inventory(prefix: Path, installed: Iterable[Distribution], pruned: Map
     """Note name, version, files and bytes (bytecode included) of each distribution, and the bytes that were pruned."""
     packages = []
     for item in installed:
-        files = {path for path in item.files(prefix) if path.is_file()}
-        compiled = (Path(cache_from_source(str(path))) for path in files if path.suffix == ".py")
-        files |= {path for path in compiled if path.is_file()}
+        files = set(item.files(prefix))
+        files |= {cache_from_source(path) for path in files if path.endswith(".py")}
+        sizes = [size for path in files if (size := size_of(f"{prefix}/{path}")) is not None]
         packages.append(
             {
                 "name": item.name,
                 "version": item.version,
-                "files": len(files),
-                "bytes": sum(path.stat().st_size for path in files),
+                "files": len(sizes),
+                "bytes": sum(sizes),
                 "pruned_bytes": pruned.get(item.name, 0),
             }
         )

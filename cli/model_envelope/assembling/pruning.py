@@ -7,15 +7,16 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from model_envelope.assembling.installed import Distribution, site_packages
+from model_envelope.assembling.installed import Distribution, site_packages, size_of
 
-# Code is parsed only where a line may import a folder of tests.
-_MAY_IMPORT_TESTS = re.compile(rb"(?m)^\s*(?:from|import)\b.*\btests?\b|^\s+tests?\s*(?:,|as\b|$)")
+# Code is parsed only where a line may import a folder of tests. These words are sought first: that is much faster.
+_TESTS = re.compile(rb"tests?\b")
+_MAY_IMPORT_TESTS = re.compile(rb"\s*(?:(?:from|import)\b.*\btests?\b|tests?\s*(?:,|as\b|$))")
 
 
 @dataclass(frozen=True)
@@ -44,63 +45,69 @@ def read_rules() -> Rules:
 def prune(prefix: Path, installed: Iterable[Distribution], rules: Rules) -> dict[str, int]:
     """Take out of an environment what the rules name; give the bytes that each distribution lost, by its name."""
     for glob in rules.globs:
-        for path in sorted(prefix.glob(glob)):
-            _remove(path)
+        for place in sorted(prefix.glob(glob)):
+            _remove(place)
     lost: dict[str, int] = {}
-    site = site_packages(prefix)
-    gone: set[Path] = set()
+    site = f"{site_packages(prefix).relative_to(prefix)}/"
+    gone: set[str] = set()
     for item in installed:
         for name in rules.notes:
             (item.folder / name).unlink(missing_ok=True)
-        files = [path for path in item.files(prefix) if path.is_file() and not path.is_symlink()]
-        folders = _test_folders(files, site, rules)
-        doomed = [path for path in files if path.suffix in rules.endings or not folders.isdisjoint(path.parents)]
-        lost[item.name] = sum(path.stat().st_size for path in doomed if path.suffix not in (".pyc", ".pyo"))
+        sizes = {path: size for path in item.files(prefix) if (size := size_of(f"{prefix}/{path}")) is not None}
+        folders = _test_folders(prefix, sizes, site, rules)
+        doomed = [path for path in sizes if path.endswith(rules.endings) or path.startswith(folders)]
+        lost[item.name] = sum(sizes[path] for path in doomed if not path.endswith((".pyc", ".pyo")))
         for path in doomed:
-            path.unlink(missing_ok=True)
-        gone |= folders
+            (prefix / path).unlink()
+        gone.update(folders)
     # Bytecode that installers made is in no record.
     for cache in [path for path in (prefix / "lib").rglob("__pycache__") if path.is_dir()]:
         _remove(cache)
-    for folder in sorted(gone, key=lambda path: len(path.parts), reverse=True):
-        _remove_empty(folder)
+    for folder in sorted(gone, key=lambda path: path.count("/"), reverse=True):
+        _remove_empty(prefix / folder)
     return lost
 
 
-def _test_folders(files: Iterable[Path], site: Path, rules: Rules) -> set[Path]:
-    """Find the outermost folders of tests in a distribution that none of its other code imports."""
-    found: dict[Path, bool] = {}
+def _test_folders(prefix: Path, files: Collection[str], site: str, rules: Rules) -> tuple[str, ...]:
+    """Find the outermost folders of tests in a distribution that none of its other code imports.
+
+    ``site`` is where packages are, relative to the environment ``prefix`` as ``files`` are; it and the folders that are
+    found end with ``/``.
+    """
+    found: dict[str, bool] = {}
     for path in files:
-        if not path.is_relative_to(site):
-            continue
-        parts = path.relative_to(site).parts[:-1]
+        *parts, name = path.removeprefix(site).split("/")
         # The first part is the name of a package, or none is above it: `tests` there is somebody's own package.
-        depth = next((at for at, name in enumerate(parts) if at and name in rules.test_folders), None)
-        if depth is None or any(part.endswith((".dist-info", ".data")) for part in parts[:1]):
+        depth = next((at for at, part in enumerate(parts) if at and part in rules.test_folders), None)
+        if depth is None or not path.startswith(site) or parts[0].endswith((".dist-info", ".data")):
             continue
-        folder = site.joinpath(*parts[: depth + 1])
-        is_evidence = any(fnmatch(path.name, pattern) for pattern in rules.test_evidence)
+        folder = f"{site}{'/'.join(parts[: depth + 1])}/"
+        is_evidence = any(fnmatch(name, pattern) for pattern in rules.test_evidence)
         found[folder] = found.get(folder, False) or is_evidence
     candidates = {folder for folder, is_tests in found.items() if is_tests}
+    code = [path for path in files if path.endswith(".py") and path.startswith(site)]
+    imports: dict[str, set[str]] = {}
     while candidates:
-        kept = [path for path in files if path.suffix == ".py" and candidates.isdisjoint(path.parents)]
-        used = {folder for path in kept for folder in _imports_of_tests(path, site) if folder in candidates}
+        doomed = tuple(candidates)
+        kept = [path for path in code if not path.startswith(doomed)]
+        imports |= {path: set(_imports_of_tests(prefix, path, site)) for path in kept if path not in imports}
+        used = candidates & {folder for path in kept for folder in imports[path]}
         if not used:
             break
         candidates -= used
-    return candidates
+    return tuple(sorted(candidates))
 
 
-def _imports_of_tests(path: Path, site: Path) -> Iterator[Path]:
+def _imports_of_tests(prefix: Path, path: str, site: str) -> Iterator[str]:
     """Give the folders that a file imports something from, as far as their names may be those of tests."""
-    source = path.read_bytes()
-    if not _MAY_IMPORT_TESTS.search(source):
+    source = (prefix / path).read_bytes()
+    if not _may_import_tests(source):
         return
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return
-    package = path.relative_to(site).parts[:-1]
+    package = tuple(path.removeprefix(site).split("/")[:-1])
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [tuple(alias.name.split(".")) for alias in node.names]
@@ -111,7 +118,16 @@ def _imports_of_tests(path: Path, site: Path) -> Iterator[Path]:
         else:
             continue
         for name in names:
-            yield from (site.joinpath(*name[:length]) for length in range(1, len(name) + 1))
+            yield from (f"{site}{'/'.join(name[:length])}/" for length in range(1, len(name) + 1))
+
+
+def _may_import_tests(source: bytes) -> bool:
+    """Tell whether a line of code looks as if it imported something of that name."""
+    for word in _TESTS.finditer(source):
+        begin, end = source.rfind(b"\n", 0, word.start()) + 1, source.find(b"\n", word.end())
+        if _MAY_IMPORT_TESTS.match(source[begin : end if end >= 0 else None]):
+            return True
+    return False
 
 
 def _remove(path: Path) -> None:
