@@ -16,7 +16,7 @@ def compile_all(folder: Path) -> None:
 
     The largest come first, so that no process is left with one of them when the others are done.
     """
-    files = [path for path in folder.rglob("*.py") if path.is_file() and not path.is_symlink()]
+    files = [path for path in folder.rglob("*.py") if path.is_file()]
     files.sort(key=lambda path: (-path.stat().st_size, path))
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         list(pool.map(_compile, map(str, files), chunksize=_AT_ONCE))

@@ -26,8 +26,8 @@ class Distribution:
 
     def files(self, prefix: Path) -> list[str]:
         """Give its files below the environment ``prefix``, relative to it: those of its RECORD that do not lead out."""
-        above, outside = f"{os.path.normpath(prefix)}/", f"{self.folder.parent}/"
-        paths = (os.path.normpath(outside + row[0]) for row in self.record() if row)
+        above, site = f"{os.path.normpath(prefix)}/", self.folder.parent
+        paths = (os.path.normpath(site / row[0]) for row in self.record() if row)
         return sorted({path.removeprefix(above) for path in paths if path.startswith(above)})
 
 
