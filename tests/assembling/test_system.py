@@ -43,3 +43,11 @@ def test_a_base_without_apt_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CannotInstall, match="the base image has no apt-get to install libodd7"):
         system.install({"libodd.so.7": "libodd7"}, tmp_path / "system")
+
+
+def test_programs_that_are_not_on_path_are_installed(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(system, "_apt", asked.extend)
+    programs = {"sh": "dash", "no-such-program": "its-package"}
+    system.install({"libc.so.6": "libc6"}, tmp_path / "system", programs=programs, root=tmp_path)
+    assert asked == ["its-package"]

@@ -77,7 +77,7 @@ def test_buildkits_lines_become_steps_that_a_person_knows():
         Step("base image", cached=False, seconds=2.5),
         Step("sending", cached=False, seconds=0.4),
         Step("packages", cached=False, seconds=10.0),
-        Step("serving code", cached=False, seconds=0.0),
+        Step("runtime code", cached=False, seconds=0.0),
         Step("local code", cached=True, seconds=0.0),
         Step("model", cached=False, seconds=0.2),
         Step("export", cached=False, seconds=2.2),
@@ -93,7 +93,7 @@ def test_it_is_told_what_goes_on_and_what_has_ended():
     assert "Building: compiling packages" in doing
     assert "Building: packages: environment" in doing
     assert doing[-4:-1] == [
-        "Building: copying serving code",
+        "Building: copying runtime code",
         "Building: copying local code",
         "Building: copying the model",
     ]
@@ -186,7 +186,7 @@ def test_the_classic_builders_events_become_the_same_steps():
     assert [(step.name, step.cached) for step in steps] == [
         ("base image", False),
         ("packages", False),
-        ("serving code", False),
+        ("runtime code", False),
         ("local code", True),
         ("model", False),
     ]
@@ -212,8 +212,8 @@ def test_an_error_of_the_classic_builder_comes_with_the_words_of_its_step():
         ("COPY wheelhouse /wheelhouse", "packages"),
         ("RUN micromamba create --prefix /opt/venv", "packages"),
         ("COPY /packages/ / ", "packages"),
-        ("COPY /serving/ / ", "serving code"),
-        ("ADD layers/serving.tar /serving/", "serving code"),
+        ("COPY /serving/ / ", "runtime code"),
+        ("ADD layers/serving.tar /serving/", "runtime code"),
         ("ADD layers/code.tar / ", "local code"),
         ("ADD layers/model.tar / ", "model"),
         ("RUN make   the \t tea", "RUN make the tea"),

@@ -1,3 +1,4 @@
+import difflib
 import hashlib
 import json
 import os
@@ -20,14 +21,17 @@ from model_envelope.runtime.reading import read_envelope
 from model_envelope.store.ledger import LedgerWriter
 from model_envelope.targets.archive import EPOCH
 from model_envelope.targets.context import Install, merged_lock, render_context
-from model_envelope.targets.target import find_target
+from model_envelope.targets.target import all_targets, find_target
 
 PACKAGE = Path(sys.modules["model_envelope"].__file__).parent
 BASE = "example.com/bases/python:3.11"
 
 
-def render(envelope: Path, into: Path, **options):
-    return render_context(read_envelope(envelope), find_target("service"), into, **{"base_image": BASE, **options})
+JOBS = [target.kind for target in all_targets() if target.makes_image and not target.serves]
+
+
+def render(envelope: Path, into: Path, *, target: str = "service", **options):
+    return render_context(read_envelope(envelope), find_target(target), into, **{"base_image": BASE, **options})
 
 
 def unpacked(context: Path, into: Path, *layers: str) -> Path:
@@ -102,6 +106,66 @@ def test_the_dockerfile(tmp_path, golden, install):
     text = (context.path / "Dockerfile").read_text()
     text = without_versions(text)
     golden(f"Dockerfile.{install.value}", text)
+
+
+@pytest.mark.parametrize("install", Install)
+@pytest.mark.parametrize("target", JOBS)
+def test_the_dockerfile_of_a_job_differs_where_it_has_to_alone(tmp_path, golden, target, install):
+    envelope = make_envelope(tmp_path, python="3.11")
+    text = without_versions(
+        (render(envelope, tmp_path / "out", target=target, install=install).path / "Dockerfile").read_text()
+    )
+    service = without_versions((render(envelope, tmp_path / "out", install=install).path / "Dockerfile").read_text())
+    golden(f"{target}.{install.value}.diff", "".join(difflib.unified_diff(*lines(service, text), n=0)))
+
+
+def lines(*texts: str) -> list[list[str]]:
+    return [text.splitlines(keepends=True) for text in texts]
+
+
+@pytest.mark.parametrize("target", JOBS)
+def test_a_job_carries_what_scores_and_starts_it(scorer, tmp_path, target):
+    context = render(scorer, tmp_path / "out", target=target).path
+    carried = unpacked(context, tmp_path / "image", "scoring") / "opt/model/lib/model_envelope"
+    assert sorted(path.name for path in carried.iterdir()) == ["__init__.py", "runtime", "scoring"]
+    text = (context / "Dockerfile").read_text()
+    entry = json.loads(re.search(r"^ENTRYPOINT (.+)$", text, flags=re.MULTILINE)[1])
+    assert entry[:4] == ["/opt/venv/bin/python", "-m", "model_envelope.scoring", "/opt/model/envelope"]
+    assert entry[4:] == (["--engine", "spark"] if target == "spark" else [])
+    assert "HEALTHCHECK NONE\n" in text
+    assert "STOPSIGNAL SIGTERM\n" in text
+    assert "EXPOSE" not in text
+
+
+def test_java_comes_from_the_base_images_debian_where_it_lacks_one(for_conda, tmp_path):
+    envelope = make_envelope(tmp_path / "plain")
+    (envelope / "env" / "system.json").write_bytes(LIBRARIES.to_bytes())
+    seal(envelope)
+    plain = (render(envelope, tmp_path / "plain", target="spark").path / "Dockerfile").read_text()
+    wanted = ("libgomp.so.1=libgomp1", "libgthread-2.0.so.0=libglib2.0-0", "libnss_wrapper.so=libnss-wrapper")
+    libraries = "".join(f"    {word} \\\n" for word in wanted)
+    assert f"--into /system \\\n{libraries}    --program java=default-jre-headless\n" in plain
+    assert plain.count("COPY --from=system /system/ /\n") == 1
+    # With a conda lock the base image may have no Python at all.
+    conda = (render(for_conda, tmp_path / "conda", target="spark").path / "Dockerfile").read_text()
+    assert "from=builder,source=/packages/opt/venv,target=/opt/venv" in conda
+    assert "/opt/venv/bin/python3 -m model_envelope.assembling system" in conda
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '[image]\ncode = "a b"\n',
+        '[image.programs]\njava = "x; evil"\n',
+        "[image]\nnothing = 1\n",
+        "[image]\nport = 80\ncode = 3\n",
+    ],
+)
+def test_facts_that_cannot_stand_in_a_dockerfile_are_refused(tmp_path, more):
+    (tmp_path / "target.toml").write_text(f'kind = "own"\nsummary = "x"\npackages = []\nrequirements = []\n{more}')
+    with pytest.raises(InvalidInput) as caught:
+        find_target(str(tmp_path))
+    assert caught.value.code == "target.malformed"
 
 
 @pytest.fixture

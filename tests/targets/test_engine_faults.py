@@ -216,6 +216,7 @@ def own_target(tmp_path):
     """A target folder of somebody's own, as yet that of the service."""
     folder = tmp_path / "mine"
     shutil.copytree(templates_dir() / "targets" / "service", folder)
+    shutil.copytree(templates_dir() / "image", folder, dirs_exist_ok=True)
     return folder
 
 

@@ -226,7 +226,7 @@ def test_with_the_option_it_speaks_arrow(engine, tmp_path):
     envelope = make_envelope(tmp_path, TABULAR, methods, {"predict": ({"x": [1.5]}, [3.0])}, name="steady")
     name = f"envelope-test/steady-arrow:{os.getpid()}"
     try:
-        build(envelope, image=name, base_image=BASE_IMAGE, arrow=True)
+        build(envelope, image=name, base_image=BASE_IMAGE, options=["arrow"])
         assert engine.labels(name)["io.modelenvelope.options"] == "arrow"
         with engine.confined(name) as container:
             ask(container, envelope)

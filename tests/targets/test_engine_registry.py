@@ -184,7 +184,7 @@ def test_the_classic_builder_pushes_the_same_layers(tmp_path, hub, request):
     assert all(layer.already_there for layer in again.pushed.layers)
     # BuildKit has an empty layer more, of the working directory.
     names = {layer.name for layer in again.pushed.layers}
-    assert names >= {"base image", "packages", "serving code", "local code", "model"}
+    assert names >= {"base image", "packages", "runtime code", "local code", "model"}
     assert again.pushed.bytes_already_there == first.pushed.new_bytes
 
 

@@ -51,7 +51,7 @@ def test_a_build_says_what_the_image_holds_and_what_is_new(tmp_path, engine, nam
     assert [layer.name for layer in first.layers][:5] == [
         "base image",
         "packages",
-        "serving code",
+        "runtime code",
         "local code",
         "model",
     ]
@@ -61,7 +61,7 @@ def test_a_build_says_what_the_image_holds_and_what_is_new(tmp_path, engine, nam
     assert sum(item.size for item in first.packages) < next(
         layer.size for layer in first.layers if layer.name == "packages"
     )
-    assert {"packages", "serving code", "proof"} <= {step.name for step in first.steps}
+    assert {"packages", "runtime code", "proof"} <= {step.name for step in first.steps}
     document = json.loads((tmp_path / "b.json").read_bytes())
     assert document == json.loads(json.dumps(first.to_document()))
     assert json.loads(first.log.with_suffix(".json").read_bytes()) == document
@@ -70,7 +70,7 @@ def test_a_build_says_what_the_image_holds_and_what_is_new(tmp_path, engine, nam
     other = SCORER.replace("hello", "good day")
     samples = {**SCORER_SAMPLES, "greet": ({"name": "you"}, "good day you")}
     second = build(make_envelope(tmp_path / "two", other, SCORER_METHODS, samples), image=name)
-    assert names(second.layers, new=False) >= {"base image", "packages", "serving code"}
+    assert names(second.layers, new=False) >= {"base image", "packages", "runtime code"}
     assert names(second.layers, new=True) >= {"local code", "model"}
 
 

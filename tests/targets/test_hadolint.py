@@ -12,7 +12,7 @@ from model_envelope.foundation.libraries import Libraries, Library
 from model_envelope.foundation.lockfile import Lock, Pin
 from model_envelope.runtime.reading import read_envelope
 from model_envelope.targets.context import Install, render_context
-from model_envelope.targets.target import find_target
+from model_envelope.targets.target import all_targets, find_target
 
 HADOLINT = Path(sys.executable).with_name("hadolint")
 LIBRARIES = Libraries.of(
@@ -26,6 +26,7 @@ CONDA = CondaLock(
         for name, version in (("python", "3.11.9"), ("numpy", "2.0.0"))
     ),
 )
+JOBS = [target.kind for target in all_targets() if target.makes_image and not target.serves]
 KINDS = ("plain", "libraries", "carried wheels", "builds for CPUs", "conda")
 BASES = (
     "python:3.11-slim",
@@ -51,10 +52,10 @@ def an_envelope(folder: Path, kind: str) -> Path:
     return envelope
 
 
-def rendered(folder: Path, kind: str, **options) -> Path:
+def rendered(folder: Path, kind: str, target: str = "service", **options) -> Path:
     envelope = read_envelope(an_envelope(folder, kind))
     options = {"base_image": BASES[0], **options}
-    return render_context(envelope, find_target("service"), folder / "out", **options).path / "Dockerfile"
+    return render_context(envelope, find_target(target), folder / "out", **options).path / "Dockerfile"
 
 
 def findings(dockerfile: Path) -> str:
@@ -67,6 +68,13 @@ def findings(dockerfile: Path) -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_hadolint_finds_nothing(tmp_path, kind, install):
     assert findings(rendered(tmp_path, kind, install=install)) == ""
+
+
+@pytest.mark.parametrize("install", Install)
+@pytest.mark.parametrize("kind", ["plain", "libraries", "conda"])
+@pytest.mark.parametrize("target", JOBS)
+def test_nor_in_jobs(tmp_path, target, kind, install):
+    assert findings(rendered(tmp_path, kind, target, install=install)) == ""
 
 
 @pytest.mark.parametrize("base", BASES[1:])

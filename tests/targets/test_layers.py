@@ -80,7 +80,7 @@ def test_layers_have_the_names_of_what_is_in_them(history, digests, base):
         Layer("base image", ("b1", "b2"), 1_300_000, new=False),
         Layer("system packages", ("s",), 500, new=False),
         Layer("packages", ("p",), 70_000, new=False),
-        Layer("serving code", ("v",), 3_000, new=False),
+        Layer("runtime code", ("v",), 3_000, new=False),
         Layer("local code", ("c",), 20, new=True),
         Layer("model", ("m",), 90, new=True),
     )
@@ -95,7 +95,7 @@ def test_layers_without_packages_of_the_system_have_their_names_too(history):
     assert {layer.name: layer.size for layer in layers if layer.size} == {
         "base image": 1_300_000,
         "packages": 70_000,
-        "serving code": 3_000,
+        "runtime code": 3_000,
         "local code": 20,
         "model": 90,
     }

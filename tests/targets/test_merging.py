@@ -6,9 +6,10 @@ from packaging.utils import canonicalize_name
 
 from model_envelope.foundation.errors import InvalidInput, Unsolvable
 from model_envelope.foundation.lockfile import Lock, Pin
-from model_envelope.targets.merging import merge
+from model_envelope.targets.merging import counts, merge, surroundings
 from model_envelope.targets.target import SUPPORTED_PYTHONS, all_targets, find_target
 
+IMAGES = [target for target in all_targets() if target.makes_image]
 HASH = f"sha256:{'a' * 64}"
 
 
@@ -86,7 +87,7 @@ def test_an_unknown_target_names_the_known_ones():
 
 
 @pytest.mark.parametrize("python", SUPPORTED_PYTHONS)
-@pytest.mark.parametrize("target", all_targets(), ids=lambda target: target.kind)
+@pytest.mark.parametrize("target", IMAGES, ids=lambda target: target.kind)
 def test_the_shipped_pins_are_complete_and_in_range(target, python):
     pins = {pin.name: pin for pin in target.pins(python).pins}
     assert all(pin.hashes for pin in pins.values())
@@ -102,6 +103,21 @@ def test_the_shipped_pins_are_complete_and_in_range(target, python):
         need = Requirement(text)
         if need.marker is None or need.marker.evaluate(surroundings):
             assert need.specifier.contains(pins[canonicalize_name(need.name)].version), text
+
+
+@pytest.mark.parametrize("python", SUPPORTED_PYTHONS)
+@pytest.mark.parametrize("target", IMAGES, ids=lambda target: target.kind)
+def test_all_options_together_pin_each_package_once_and_in_range(target, python):
+    everything = target.with_options(*target.offered)
+    around = surroundings(python)
+    pins = [pin for pin in everything.pins(python).pins if counts(pin.marker, around)]
+    names = [pin.name for pin in pins]
+    assert sorted(names) == sorted(set(names))
+    found = {pin.name: pin.version for pin in pins}
+    for text in [*everything.requirements, *(text for needs in everything.requires(python).values() for text in needs)]:
+        need = Requirement(text)
+        if need.marker is None or need.marker.evaluate(dict(around)):
+            assert need.specifier.contains(found[canonicalize_name(need.name)]), text
 
 
 @pytest.mark.parametrize("python", SUPPORTED_PYTHONS)

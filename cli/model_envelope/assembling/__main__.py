@@ -23,8 +23,9 @@ def main() -> int:
     packages.add_argument("--published", action="append", default=[], metavar="URL")
     code = layers.add_parser("code", help="compile Python files that were copied into a folder")
     code.add_argument("folder", type=Path)
-    libraries = layers.add_parser("system", help="install libraries that the base image lacks")
-    libraries.add_argument("libraries", nargs="+", metavar="SONAME=PACKAGE")
+    libraries = layers.add_parser("system", help="install libraries and programs that the base image lacks")
+    libraries.add_argument("libraries", nargs="*", metavar="SONAME=PACKAGE")
+    libraries.add_argument("--program", action="append", default=[], metavar="PROGRAM=PACKAGE")
     libraries.add_argument("--into", type=Path, required=True)
     given = parser.parse_args()
     try:
@@ -38,7 +39,10 @@ def main() -> int:
                 published=given.published,
             )
         elif given.layer == "system":
-            system.install(dict(text.split("=", 1) for text in given.libraries), given.into)
+            sonames, programs = (
+                dict(text.split("=", 1) for text in texts) for texts in (given.libraries, given.program)
+            )
+            system.install(sonames, given.into, programs=programs)
         else:
             compiling.compile_all(given.folder)
             normalising.set_modes(given.folder)

@@ -1,4 +1,4 @@
-"""Installs libraries of the system that packages need and the base image lacks: the layer of system packages.
+"""Installs libraries and programs of the system that the base image lacks: the layer of system packages.
 
 Debian's tools leave times, logs and lists of the day behind. So they run in a stage that is thrown away, and what they
 changed is taken over from there: the same packages give the same layer.
@@ -13,27 +13,39 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from model_envelope.assembling import normalising
+from model_envelope.assembling import keystores, normalising
 from model_envelope.assembling.network import SECRETS
 from model_envelope.assembling.packages import CannotInstall
 
 LEFT_BEHIND = ("dev", "proc", "run", "sys", "tmp", "root", "var/cache", "var/log", "var/lib/apt/lists", "var/tmp")
 """Folders of which nothing is taken over."""
+AUTHORITIES = "etc/ssl/certs/java/cacerts"
+"""Where Java looks for certificate authorities."""
 
 
-def install(libraries: Mapping[str, str], into: Path, *, root: Path = Path("/")) -> None:
+def install(
+    libraries: Mapping[str, str], into: Path, *, programs: Mapping[str, str] | None = None, root: Path = Path("/")
+) -> None:
     """Install the packages (``libgomp1``) of libraries (``libgomp.so.1``) that cannot be loaded here.
+
+    ``programs`` are those that must be on PATH, each with its package too.
 
     All that changed below ``root`` is in the folder ``into`` afterwards.
 
     Raises :class:`CannotInstall`.
     """
+    # Slim base images have no manuals, and Debian's Java fails where it cannot put a link to one there.
+    (root / "usr/share/man/man1").mkdir(parents=True, exist_ok=True)
     into.mkdir()
-    packages = list(dict.fromkeys(package for name, package in libraries.items() if not _loads(name)))
+    lacking = [package for name, package in libraries.items() if not _loads(name)]
+    lacking += [package for name, package in (programs or {}).items() if shutil.which(name) is None]
+    packages = list(dict.fromkeys(lacking))
     if packages:
         before = into.stat().st_ctime_ns
         _apt(packages)
         take_over(root, before, into)
+        if (into / AUTHORITIES).is_file():
+            keystores.without_times(into / AUTHORITIES)
     normalising.set_times(into)
 
 

@@ -18,12 +18,12 @@ from model_envelope.foundation.progress import Doing, Part, Report, silent
 STEP = "build"
 """The step of a command that a builder's progress belongs to."""
 
-BASE, SENDING, SYSTEM, PACKAGES, SERVING, CODE, MODEL, EXPORT = NAMES = (
+BASE, SENDING, SYSTEM, PACKAGES, RUNTIME, CODE, MODEL, EXPORT = NAMES = (
     "base image",
     "sending",
     "system packages",
     "packages",
-    "serving code",
+    "runtime code",
     "local code",
     "model",
     "export",
@@ -38,7 +38,7 @@ _DOING = {
     SENDING: "sending the files to the engine",
     SYSTEM: "installing packages of the system",
     PACKAGES: "installing packages",
-    SERVING: "compiling the serving code",
+    RUNTIME: "compiling the runtime code",
     EXPORT: "writing the image",
     # What assembling announces.
     "pruning": "taking out of packages what no image needs",
@@ -50,7 +50,7 @@ _SUBJECTS = (
     (r"load build context", SENDING),
     (r"FROM |load metadata for|resolve image|docker-image://", BASE),
     (r".*(?:assembling system|/system/ )", SYSTEM),
-    (r".*(?:assembling code|/serving/ |layers/serving)", SERVING),
+    (r".*(?:assembling code|/(?:serving|scoring)/ |layers/(?:serving|scoring))", RUNTIME),
     (r".*(?:assembling packages|/packages/ |requirements\.lock|conda-lock|wheelhouse|/assemble |micromamba)", PACKAGES),
     (r".*layers/code", CODE),
     (r".*layers/model", MODEL),

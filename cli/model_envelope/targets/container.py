@@ -1,4 +1,4 @@
-"""A container of a service: how it is hardened, and what is done with one that runs."""
+"""A container of an image: how it is hardened, and what is done with one that runs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ HARDENED: Mapping[str, Any] = {
     "security_opt": ["no-new-privileges"],
     "labels": {"io.modelenvelope.started-by": "envelope"},
 }
-"""How every container of a service runs here, and should everywhere."""
+"""How every container runs here, and should everywhere."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """A started container of a service."""
+    """A started container."""
 
     handle: Any
     url: str = INSIDE
@@ -41,6 +41,27 @@ class Container:
         """Give the end of what it said."""
         said: bytes = self.handle.logs(tail=lines)
         return said.decode("utf-8", "replace")
+
+    def finished(self, *, seconds: float) -> tuple[int | None, bytes, bytes]:
+        """Wait until it ends, and give its exit code and what it wrote to standard output and to standard error.
+
+        Where it has not ended after ``seconds`` it is ended, and the code is None.
+        """
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            self._kill()
+
+        limit = threading.Timer(seconds, end)
+        limit.daemon = True
+        limit.start()
+        try:
+            code = int(self.handle.wait(timeout=None)["StatusCode"])
+        finally:
+            limit.cancel()
+        out, err = (self.handle.logs(stdout=wanted, stderr=not wanted) for wanted in (True, False))
+        return None if late.is_set() else code, out, err
 
     def execute(self, words: Sequence[str], *, seconds: float) -> tuple[bytes, bytes]:
         """Run a program in it and give what that wrote to standard output and to standard error, of any size.

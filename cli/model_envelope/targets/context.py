@@ -8,9 +8,11 @@ umask, at any date.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -27,6 +29,7 @@ from model_envelope.runtime import manifest
 from model_envelope.runtime.origin import CARRIED, Origin, origin_of
 from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.targets.archive import EPOCH, files_in, write_layer
+from model_envelope.targets.container import PYTHON
 from model_envelope.targets.labels import instruction, labels_of
 from model_envelope.targets.merging import merge
 from model_envelope.targets.rendering import generate
@@ -45,6 +48,10 @@ ENVELOPE = "opt/model/envelope"
 
 WHEELS = f"env/{pylock.WHEELS}"
 """Where the wheels are that travel in an envelope."""
+
+_ANY_USER = "Any user id works, with group 0: nothing is written but to HOME, which is the temporary folder."
+_WIDTH = 122
+"""Columns of a comment in a Dockerfile."""
 
 # These end up in a Dockerfile: whatever could begin another instruction there is refused.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -111,12 +118,19 @@ def render_context(
         "mounts": install is not Install.CLASSIC,
         "wheelhouse": install is not Install.INDEX,
         "system_libraries": [
-            {"soname": item.soname, "package": item.package} for item in read_libraries(envelope.path).known
+            {"soname": soname, "package": package}
+            for soname, package in sorted(
+                {
+                    **target.image.libraries,
+                    **{item.soname: item.package for item in read_libraries(envelope.path).known},
+                }.items()
+            )
         ],
         "wheels": (bool(wheels) and install is Install.INDEX) or (envelope.path / WHEELS).is_dir(),
         "published": public_pages(Lock.parse(lock)),
         "conda": conda is not None,
         "micromamba_image": _plain(micromamba_image, _IMAGE, "the image with micromamba"),
+        **_facts(target),
         "labels": instruction(
             labels_of(
                 envelope,
@@ -129,13 +143,14 @@ def render_context(
     }
     into.mkdir(parents=True, exist_ok=True)
     with scratch_folder(into, prefix=".context-") as scratch:
-        folder = generate(target.folder, variables, scratch)
+        folder = generate(target.template, variables, scratch)
         (folder / "requirements.lock").write_bytes(lock)
         if conda is not None:
             (folder / "conda-lock.yml").write_bytes(conda)
         carrying.copy(folder / ASSEMBLE, ["assembling"])
-        source = carrying.copy(scratch / "serving", target.packages)
-        layers: dict[str, Mapping[str, Path | bytes]] = {"serving": files_in(source, LIB), **_layers(envelope, origin)}
+        source = carrying.copy(scratch / "carried", target.packages)
+        own: dict[str, Mapping[str, Path | bytes]] = {target.image.code: files_in(source, LIB)}
+        layers = {**own, **_layers(envelope, origin)}
         (folder / LAYERS).mkdir()
         for name, content in layers.items():
             write_layer(folder / LAYERS / f"{name}.tar", content)
@@ -148,6 +163,22 @@ def render_context(
                 shutil.copyfile(path, place / path.name)
         _normalise(folder)
         return Context(_into_place(folder, into / folder.name), lock)
+
+
+def _facts(target: Target) -> dict[str, object]:
+    """Give what the shared Dockerfile says of a target alone."""
+    image = target.image
+    remark = f"{_ANY_USER} {' '.join(image.remark.split())}".rstrip()
+    return {
+        "title": image.title,
+        "code": image.code,
+        "remarks": textwrap.fill(remark, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False),
+        "environment": dict(image.environment),
+        "programs": dict(image.programs),
+        "port": image.port,
+        "healthcheck": json.dumps([PYTHON, *image.healthcheck]) if image.healthcheck else "",
+        "entrypoint": json.dumps([PYTHON, *image.entrypoint]),
+    }
 
 
 def layer_of(name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from model_envelope.targets.build_log import BASE, CODE, MODEL, NAMES, PACKAGES, SERVING, SYSTEM, subject_of
+from model_envelope.targets.build_log import BASE, CODE, MODEL, NAMES, PACKAGES, RUNTIME, SYSTEM, subject_of
 from model_envelope.targets.engine import Engine
 
 INVENTORY = "/opt/venv/packages.json"
@@ -22,7 +22,7 @@ SETTINGS = "settings"
 _LARGEST_INVENTORY = 32 * 1024 * 1024
 # What the classic builder notes is `/bin/sh -c #(nop) COPY dir:<digest> in / `: of these only the order tells.
 _WRITES = re.compile(r"(?:/bin/sh -c #\(nop\)\s+)?(?:(?P<copies>COPY|ADD)|RUN|WORKDIR)\b|/bin/sh -c (?!#\(nop\))|RUN ")
-_COPIED = (SYSTEM, PACKAGES, SERVING, CODE, MODEL)
+_COPIED = (SYSTEM, PACKAGES, RUNTIME, CODE, MODEL)
 
 
 @dataclass(frozen=True)

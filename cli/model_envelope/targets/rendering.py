@@ -69,8 +69,13 @@ def generate(template: Path, context: Mapping[str, Any], into: Path) -> Path:
     return target
 
 
+def inner_folders(template: Path) -> list[Path]:
+    """Give the folders of a template that are rendered: a template has one."""
+    return sorted(template.glob("*{{*cookiecutter*}}*")) if template.is_dir() else []
+
+
 def _template_folder(template: Path) -> Path:
-    found = sorted(template.glob("*{{*cookiecutter*}}*")) if template.is_dir() else []
+    found = inner_folders(template)
     if len(found) != 1 or not found[0].is_dir():
         raise InvalidInput(
             f"{template} is no cookiecutter template: it holds {len(found)} folders named like "

@@ -1,8 +1,13 @@
-"""What a target is: a folder with ``target.toml``, pins, and the cookiecutter folder of its build context."""
+"""What a target is: a folder with ``target.toml`` and pins.
+
+Images of all targets are made by one Dockerfile (``templates/image``), from the facts in ``target.toml``; a target that
+brings a cookiecutter folder of its own is rendered from that. Targets that make files (``[settings]``) always do.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,11 +15,45 @@ from pathlib import Path
 from typing import Any
 
 from model_envelope.foundation.errors import InvalidInput
-from model_envelope.foundation.lockfile import Lock
-from model_envelope.targets.rendering import templates_dir
+from model_envelope.foundation.lockfile import Lock, Pin
+from model_envelope.targets.rendering import inner_folders, templates_dir
+
+_WORD = re.compile(r"[A-Za-z0-9./:_+-]+")
+_SETTING = re.compile(r"[a-z][a-z0-9-]*")
 
 SUPPORTED_PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 """The Pythons that each target is pinned for."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """What the shared Dockerfile makes of a target.
+
+    ``title`` is what the image is (``a web service``), ``code`` names the layer of the code that it carries,
+    ``entrypoint`` and ``healthcheck`` are arguments of the image's Python; ``remark`` says what whoever runs it should
+    know. ``port`` is where a service listens, 0 for a job, which is asked nothing. ``libraries`` and ``programs`` are
+    those that it needs of the system, each with the Debian package that brings it.
+    """
+
+    title: str = "an image"
+    code: str = "runtime"
+    remark: str = ""
+    entrypoint: tuple[str, ...] = ()
+    port: int = 0
+    healthcheck: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    programs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value that a target of files is rendered with: ``choices`` are all that it may be, where there are few."""
+
+    about: str
+    default: str = ""
+    choices: tuple[str, ...] = ()
+    required: bool = False
 
 
 @dataclass(frozen=True)
@@ -23,7 +62,8 @@ class Target:
 
     ``packages`` are the subpackages of this project that it carries as source, ``requirements`` the ranges of what they
     need beside the model's own packages; ``gpu`` says whether its machines have a graphics card. ``offered`` is what
-    options add to these; ``options`` were chosen.
+    options add to these; ``options`` were chosen. ``settings`` are there for a target that makes files and no image;
+    ``runs`` is the target whose images these run, ``next`` what to do with them (``{folder}`` is where they are).
     """
 
     kind: str
@@ -34,12 +74,32 @@ class Target:
     gpu: bool = False
     offered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+    image: Image = field(default_factory=Image)
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    runs: str = ""
+    next: str = ""
+
+    @property
+    def template(self) -> Path:
+        """The cookiecutter template that it is rendered from: its own, else the shared one of images."""
+        return self.folder if inner_folders(self.folder) else templates_dir() / "image"
+
+    @property
+    def makes_image(self) -> bool:
+        """Whether an image is built from what is rendered: else it is files for another program."""
+        return not self.settings
+
+    @property
+    def serves(self) -> bool:
+        """Whether a container of it listens, and is asked; else it does its job and ends."""
+        return bool(self.image.port or not self.image.entrypoint)
 
     def with_options(self, *names: str) -> Target:
         """Give the same target with what some of its options add.
 
         Raises :class:`InvalidInput` (``target.option``) for one that it does not offer.
         """
+        names = tuple(dict.fromkeys(names))
         for name in names:
             if name not in self.offered:
                 raise InvalidInput(
@@ -55,8 +115,14 @@ class Target:
 
         Raises :class:`InvalidInput` (``target.python``) for a Python that the target is not pinned for.
         """
-        locks = [Lock.parse(path.read_bytes()) for path in self._pinned(python, "lock")]
-        return Lock(tuple(pin for lock in locks for pin in lock.pins))
+        found: dict[str, tuple[Pin, ...]] = {}
+        for path in self._pinned(python, "lock"):
+            pins: dict[str, tuple[Pin, ...]] = {}
+            for pin in Lock.parse(path.read_bytes()).pins:
+                pins[pin.name] = (*pins.get(pin.name, ()), pin)
+            # Two options may bring the same package: where one needs it for some platforms only, the other's counts.
+            found |= {name: own for name, own in pins.items() if name not in found or not own[0].marker}
+        return Lock(tuple(pin for own in found.values() for pin in own))
 
     def requires(self, python: str) -> Mapping[str, tuple[str, ...]]:
         """Give what each pinned distribution requires in turn, by canonical name."""
@@ -104,19 +170,48 @@ def _read(folder: Path) -> Target:
     path = folder / "target.toml"
     try:
         document = tomllib.loads(path.read_text("utf-8"))
+        settings = document.get("settings", {})
         return Target(
             kind=document["kind"],
             summary=document["summary"],
-            packages=tuple(document["packages"]),
-            requirements=tuple(document["requirements"]),
+            packages=tuple(document.get("packages", ()) if settings else document["packages"]),
+            requirements=tuple(document.get("requirements", ()) if settings else document["requirements"]),
             folder=folder.resolve(),
             gpu=_flag(document, "gpu"),
             offered={name: tuple(texts) for name, texts in document.get("options", {}).items()},
+            image=_image(document.get("image", {})),
+            settings={name: _setting(name, about) for name, about in settings.items()},
+            runs=document.get("runs", ""),
+            next=document.get("next", ""),
         )
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} is no TOML: {error}", code="target.malformed") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{path} lacks {error}", code="target.malformed") from None
+
+
+def _image(document: Mapping[str, Any]) -> Image:
+    """Read ``[image]``. What ends up in a Dockerfile as it stands is held against what may stand there."""
+    found = Image(
+        **{
+            **document,
+            "entrypoint": tuple(document.get("entrypoint", ())),
+            "healthcheck": tuple(document.get("healthcheck", ())),
+        }
+    )
+    tables = (found.environment, found.libraries, found.programs)
+    words: list[Any] = [found.code, *(word for table in tables for pair in table.items() for word in pair)]
+    for word in words:
+        if not isinstance(word, str) or not _WORD.fullmatch(word):
+            raise TypeError(f"words of letters, digits and `./:_+-` in [image], found {word!r:.60}")
+    return found
+
+
+def _setting(name: str, about: Mapping[str, Any]) -> Setting:
+    found = Setting(**{**about, "choices": tuple(about.get("choices", ()))})
+    if not _SETTING.fullmatch(name):
+        raise TypeError(f"settings whose names are lower case, found {name!r:.60}")
+    return found
 
 
 def _flag(document: Mapping[str, Any], name: str) -> bool:
