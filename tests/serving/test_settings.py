@@ -106,6 +106,8 @@ def test_the_command_offers_each_setting_and_tells_the_default_of_the_service():
         default = workflow.SETTINGS.get(name.replace("_", "-"), getattr(Settings(), name))
         if isinstance(default, bool):
             default = "yes" if default else "no"
+        if default in ("", ()):
+            default = "none"
         told = f"{default:g}" if isinstance(default, float) else {64_000_000: "64MB"}.get(default, default)
         assert f"Default: {told}." in options[name].help
         assert options[name].envvar == f"ENVELOPE_{name.upper()}"

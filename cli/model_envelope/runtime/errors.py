@@ -35,6 +35,9 @@ class Found(str):
         found.kind = kind
         return found
 
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]  # one more than str itself
+        return (str(self), self.kind)
+
     def followed_by(self, more: str) -> Found:
         """Add words that tell no value."""
         return Found(str(self) + more, self.kind + more)

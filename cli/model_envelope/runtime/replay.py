@@ -54,10 +54,15 @@ class MethodReplay:
         }
 
 
-def replay(envelope: EnvelopeFiles, ask: Callable[[Sample], Any]) -> tuple[MethodReplay, ...]:
-    """Ask each sealed sample and compare. ``ask`` gets a sample and gives the JSON value that was answered."""
+def replay(
+    envelope: EnvelopeFiles, ask: Callable[[Sample], Any], samples: Sequence[Sample] | None = None
+) -> tuple[MethodReplay, ...]:
+    """Ask each sealed sample and compare. ``ask`` gets a sample and gives the JSON value that was answered.
+
+    ``samples`` are those to ask, where it is not all of them.
+    """
     replays = []
-    for sample in envelope.samples:
+    for sample in envelope.samples if samples is None else samples:
         started = time.perf_counter()
         found = ask(sample)
         seconds = time.perf_counter() - started

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
@@ -19,9 +20,11 @@ from starlette.requests import ClientDisconnect
 from model_envelope.runtime import signature as s
 from model_envelope.runtime.codec import dump_json
 from model_envelope.runtime.errors import EnvelopeError, ExitCode, InvalidPayload
+from model_envelope.runtime.inference_log import Privacy
 from model_envelope.serving.answering import Answering, Question
 from model_envelope.serving.bodies import read_body
 from model_envelope.serving.documents import ROUTES, Documents
+from model_envelope.serving.inference_log import Entry, InferenceLog
 from model_envelope.serving.logs import AccessLog, current_trace, failure
 from model_envelope.serving.media import Speaker, Speech, packed
 from model_envelope.serving.metrics import Metrics
@@ -60,6 +63,7 @@ class App:
         self.settings = settings
         self.metrics = Metrics(service.envelope, ROUTES, folder=settings.metrics_folder, supervisor=settings.supervisor)
         self.access = AccessLog(settings.log_format)
+        self.inference_log = _inference_log(service, settings, self.metrics)
         self.answering = Answering(self.metrics, settings)
         self.turns = Turns(
             service.worker,
@@ -69,7 +73,9 @@ class App:
             waiting=self.metrics.queued,
             gave_up=self._give_up,
         )
-        self.documents = Documents(service, self.turns, self.metrics, lambda: service.start(on_started, self._rehearse))
+        self.documents = Documents(
+            service, self.turns, self.metrics, lambda: service.start(on_started, self._rehearse), self._end
+        )
         self.others = self.documents.app()
         methods = service.envelope.signature.methods
         self._methods = {f"/{name}": name for name in methods}
@@ -150,9 +156,30 @@ class App:
             self.metrics.failed(name, error.code)
             exchange.code = error.code
         else:
+            self._note(exchange, body)
             await exchange.respond(body, said)
             return
+        self._note(exchange, None, response.status_code)
         await response(exchange.scope, receive, exchange.send)
+
+    def _note(self, exchange: _Exchange, answer: bytes | None, status: int = 200) -> None:
+        """Hand a request that reached the model, or was refused for its values, to the inference log."""
+        question = exchange.question
+        if self.inference_log is None or question is None:
+            return
+        self.inference_log.note(
+            Entry(
+                question.method,
+                question.raw,
+                question.reads,
+                answer,
+                question.writes,
+                exchange.trace.request_id,
+                status,
+                time.time(),
+                time.perf_counter() - exchange.began,
+            )
+        )
 
     async def _read(self, name: str, exchange: _Exchange, receive: Receive) -> tuple[Question, Speech]:
         """Take in what a request to the model asks; raises :class:`HttpProblem` for one that cannot be answered."""
@@ -168,6 +195,10 @@ class App:
         self.metrics.loaded(self.service.load_seconds)
         samples = self.service.envelope.samples
         self.answering.rehearse([(self.service.method(item.method), dump_json(item.body)) for item in samples])
+
+    def _end(self) -> None:
+        if self.inference_log is not None:
+            self.inference_log.close()
 
     def _give_up(self) -> None:
         """End the process: a thread that a model's call never leaves cannot be ended, and nothing can be answered."""
@@ -215,6 +246,18 @@ class _Exchange:
             body, headers = packed(body, said)
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
+
+
+def _inference_log(service: Service, settings: Settings, metrics: Metrics) -> InferenceLog | None:
+    if not settings.inference_log:
+        return None
+    return InferenceLog(
+        Path(settings.inference_log),
+        service.envelope,
+        privacy=Privacy(frozenset(settings.log_without), frozenset(settings.log_hashed)),
+        fraction=settings.log_fraction,
+        dropped=metrics.dropped,
+    )
 
 
 def _names(method: s.Method) -> frozenset[str]:

@@ -37,11 +37,19 @@ DOCS_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'se
 class Documents:
     """What there is beside the methods: probes, metrics, and documents about the service."""
 
-    def __init__(self, service: Service, turns: Turns, metrics: Metrics, start: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        turns: Turns,
+        metrics: Metrics,
+        start: Callable[[], None],
+        end: Callable[[], None],
+    ) -> None:
         self.service = service
         self.turns = turns
         self.metrics = metrics
         self.start = start
+        self.end = end
         signature = signature_document.to_document(service.envelope.signature)
         self.endpoints: Mapping[str, Callable[[Request], Any]] = {
             "/livez": self.livez,
@@ -74,6 +82,7 @@ class Documents:
         yield
         self.service.drain()
         self.service.worker.stop()
+        await asyncio.to_thread(self.end)
 
     def route(self, scope: Scope) -> str:
         """Name what a path leads to; nothing where it leads nowhere, since anybody can make up paths."""

@@ -83,10 +83,13 @@ _CHECKS = _Series(
     "Answers given together that were computed again alone, and whether they agree.",
     ("agrees",),
 )
+_DROPPED = _Series(
+    "envelope_log_dropped", "Requests that are not in the inference log, since it could not keep up or be written."
+)
 _LOADING = _Series("envelope_load_seconds", "Seconds that the model took to load, in the slowest worker.", gauge=True)
 _ALL = (
     *(_REQUEST, _IN_PROGRESS, _WAITING, _CALL, _CALL_ROWS, _BATCH_ROWS),
-    *(_BATCH_REQUESTS, _REFUSALS, _FAILURES, _CHECKS, _LOADING),
+    *(_BATCH_REQUESTS, _REFUSALS, _FAILURES, _CHECKS, _DROPPED, _LOADING),
 )
 
 
@@ -118,6 +121,7 @@ class Metrics:
         self._refusals: dict[tuple[str, str], int] = {}
         self._in_progress = self._at(_IN_PROGRESS)
         self._waiting = self._at(_WAITING)
+        self._dropped = self._at(_DROPPED)
         self._checks = {agrees: self._at(_CHECKS, str(agrees).lower()) for agrees in (True, False)}
         self._calls = {
             name: tuple(self._at(series, name) for series in (_CALL, _BATCH_REQUESTS, _BATCH_ROWS, _CALL_ROWS))
@@ -165,6 +169,10 @@ class Metrics:
     def failed(self, method: str, code: str) -> None:
         """Count a request that the model raised on, or answered as its signature forbids."""
         self._values[self._at(_FAILURES, method, code)] += 1
+
+    def dropped(self) -> None:
+        """Count a request that is not in the inference log."""
+        self._values[self._dropped] += 1
 
     def checked(self, *, agrees: bool) -> None:
         """Count an answer of a batch that was computed again alone."""

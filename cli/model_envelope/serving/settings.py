@@ -82,6 +82,17 @@ def _one_of(*words: str) -> Parse:
     return parse
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share <= 1:  # which NaN is not
+        raise ValueError
+    return share
+
+
 def _workers(text: str) -> int:
     return max(1, min(MOST_WORKERS, int(cpus()))) if text == "auto" else int(_whole(1, MOST_WORKERS)(text))
 
@@ -151,6 +162,23 @@ class Settings:
         "json", _one_of("json", "text"), "json or text", "a JSON object or plain text a line: json or text", "FORM"
     )
 
+    inference_log: str = _option(
+        "",
+        str,
+        "a folder",
+        "folder that requests and answers are written to, with their values; none unless it is named",
+        "FOLDER",
+    )
+    log_without: tuple[str, ...] = _option(
+        (), _names, "names with commas between them", "columns that are left out of the inference log", "NAMES"
+    )
+    log_hashed: tuple[str, ...] = _option(
+        (), _names, "names with commas between them", "columns of which it has but the sha256 of each value", "NAMES"
+    )
+    log_fraction: float = _option(
+        1.0, _share, "a number above 0, up to 1", "share of the requests that are written to it", "SHARE"
+    )
+
     metrics_folder: Path | None = None
     """Where several workers keep what they count; the supervisor makes and removes it."""
     supervisor: int | None = None
@@ -179,7 +207,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             if isinstance(default, int)
             else default
         )
-        help_text = f"{item.metadata['help']} ({told})"
+        help_text = item.metadata["help"] + (f" ({told})" if told not in ("", ()) else "")
         if isinstance(default, bool):
             group.add_argument(name, action=argparse.BooleanOptionalAction, default=None, help=help_text)
         else:

@@ -31,7 +31,7 @@ from model_envelope.runtime.codec.arrow.layout import (
     rows_of,
 )
 from model_envelope.runtime.codec.arrow.spelling import spelled
-from model_envelope.runtime.codec.arrow.writing import encode_arrow, encode_arrow_arguments
+from model_envelope.runtime.codec.arrow.writing import encode_arrow, encode_arrow_arguments, encode_table
 from model_envelope.runtime.codec.base import Codec, Nullable, under
 from model_envelope.runtime.codec.tables.pyarrow import whole
 from model_envelope.runtime.codec.text import parse_json
@@ -39,8 +39,8 @@ from model_envelope.runtime.codec.values.scalars import Refused, choices, expect
 from model_envelope.runtime.errors import InvalidPayload, Problems
 
 __all__ = [
-    "ANSWER", "MEDIA_TYPE", "PARAMETERS", "arrow_schema", "decode_arrow", "encode_arrow", "encode_arrow_arguments",
-    "read_stream",
+    "ANSWER", "MEDIA_TYPE", "PARAMETERS", "arrow_schema", "decode_arrow", "decode_table", "encode_arrow",
+    "encode_arrow_arguments", "encode_table", "read_stream",
 ]  # fmt: skip
 
 
@@ -104,7 +104,16 @@ def decode_arrow(codec: MethodCodec, raw: bytes) -> Arguments:
 
     Raises :class:`InvalidPayload` with everything that is wrong with it.
     """
-    table = read_stream(raw)
+    return decode_table(codec, read_stream(raw))
+
+
+def decode_table(codec: MethodCodec, table: Any) -> Arguments:
+    """Decode a request that is an Arrow table (or record batch) in this process already.
+
+    Its buffers are taken as they are: what came from outside is checked before (:func:`read_stream` does).
+
+    Raises :class:`InvalidPayload` with everything that is wrong with it.
+    """
     problems = Problems()
     found = _decode(codec, table, problems)
     if problems:

@@ -34,10 +34,32 @@ def encode_arrow(codec: MethodCodec, answer: Any) -> bytes:
     layout = layout_of({"answer": codec.method.returns})
     if not layout.batches or (answer is None and codec.method.returns.nullable):
         return _stream({}, [], {ANSWER: dump_json(codec.encode(answer))})
+    return _stream(*_encode_answer(codec, answer), None)
+
+
+def encode_table(codec: MethodCodec, answer: Any) -> Any:
+    """Write an answer that has rows as an Arrow record batch, with the columns that :func:`arrow_schema` names.
+
+    Raises :class:`InvalidAnswer` where the model gave something that its signature does not allow, and
+    (``answer.no-rows``) where the answer has no rows.
+    """
+    import pyarrow as pa
+
+    if not layout_of({"answer": codec.method.returns}).batches or answer is None:
+        raise InvalidAnswer(
+            f"the answer is {codec.method.returns.kind}, which has no rows",
+            code="answer.no-rows",
+            hint="a table, a series, an array or a list has",
+        )
+    arrays, fields = _encode_answer(codec, answer)
+    return pa.RecordBatch.from_arrays(list(arrays.values()), schema=pa.schema(fields))
+
+
+def _encode_answer(codec: MethodCodec, answer: Any) -> tuple[dict[str, Any], list[Any]]:
     problems = Problems()
     arrays, fields = _encode_rows(codec.returns, codec.method.returns, answer, "$", problems, "answer", alone=True)
     _raise(problems, "the model's answer does not fit its signature", "answer.invalid")
-    return _stream(arrays, fields, None)
+    return arrays, fields
 
 
 def encode_arrow_arguments(codec: MethodCodec, arguments: Mapping[str, Any]) -> bytes:
