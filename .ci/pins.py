@@ -25,12 +25,14 @@ from model_envelope.targets.target import SUPPORTED_PYTHONS, all_targets
 COMPILE = "pip compile requirements.in --output-file requirements.lock --universal --generate-hashes --no-annotate"
 QUIET = "--no-header --no-emit-index-url --no-emit-find-links --no-progress --quiet"
 INSTALL = "pip install --quiet --no-deps --require-hashes --only-binary :all: --requirement requirements.lock"
+SOURCES = ("pyspark",)
+"""Distributions that publish no wheels: what they require stands in their source distribution."""
 
 
 def main() -> None:
     """Write the pins of all targets, or of those that are named."""
     for target in all_targets():
-        if sys.argv[1:] and target.kind not in sys.argv[1:]:
+        if not target.makes_image or (sys.argv[1:] and target.kind not in sys.argv[1:]):
             continue
         folder = target.folder / "pins"
         folder.mkdir(exist_ok=True)
@@ -60,7 +62,8 @@ def pin(requirements: tuple[str, ...], python: str, folder: Path) -> tuple[Lock,
     (folder / "requirements.in").write_text("".join(f"{line}\n" for line in requirements))
     uv(folder, *COMPILE.split(), *QUIET.split(), "--python-version", python)
     lock = Lock.parse((folder / "requirements.lock").read_bytes())
-    uv(folder, *INSTALL.split(), "--python-version", python, "--target", "installed")
+    built = [word for name in SOURCES if name in lock.versions() for word in ("--no-binary", name)]
+    uv(folder, *INSTALL.split(), *built, "--python-version", python, "--target", "installed")
     requires = {}
     for found in importlib.metadata.distributions(path=[str(folder / "installed")]):
         needs = [Requirement(text) for text in found.requires or ()]

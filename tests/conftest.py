@@ -18,7 +18,7 @@ from typing import Protocol
 import hypothesis
 import pytest
 
-pytest_plugins = ["engines", "goldens", "handmade", "wheelhouses"]
+pytest_plugins = ["engines", "goldens", "handmade", "jobs", "postgres", "sparks", "wheelhouses"]
 
 # Continuous integration tries the same examples each time: it tells what a change broke, not what chance brought up.
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)

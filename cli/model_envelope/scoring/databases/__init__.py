@@ -1,0 +1,89 @@
+"""The databases that tables are read from and written to; a module a kind, and one contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+
+from model_envelope.scoring.location import Location
+
+_MODULES = {"postgresql": "postgresql", "postgres": "postgresql", "sqlite": "sqlite", "duckdb": "duck"}
+
+
+class Connection(Protocol):
+    """An open connection. Statements come whole: names and values are quoted by who writes them.
+
+    Every method may raise one of ``errors``; :func:`told.telling` makes of these what a user is told.
+    """
+
+    errors: tuple[type[Exception], ...]
+    transactional: bool
+    """Whether tables can be made, dropped and renamed in a transaction."""
+
+    def begin(self, *, write: bool) -> None:
+        """Begin a transaction; one that only reads sees the database as it is now, until its end."""
+
+    def commit(self) -> None:
+        """End the transaction: all of it is there."""
+
+    def rollback(self) -> None:
+        """End the transaction: nothing of it is there. Never raises."""
+
+    def close(self) -> None:
+        """Close it, without what is not committed. Never raises."""
+
+    def alive(self) -> bool:
+        """Tell whether the database still answers."""
+
+    def lock(self, name: str) -> bool:
+        """Take a name for as long as the connection lasts; False where another has it."""
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement, and give its few rows."""
+
+    def quoted(self, name: str) -> str:
+        """Give the name of a table or a column as statements have it."""
+
+    def exists(self, table: Sequence[str]) -> bool:
+        """Tell whether there is such a table or view."""
+
+    def required(self, table: Sequence[str]) -> frozenset[str]:
+        """Give the columns of a table that must be given: not nullable, and without a default."""
+
+    def version(self, table: Sequence[str]) -> dict[str, str]:
+        """Tell what changes when rows of a table do, beside their number, where that is cheap to know."""
+
+    def schema(self, relation: str, table: Sequence[str]) -> pa.Schema:
+        """Give the columns of what stands after FROM; ``table`` is its name where it is a table."""
+
+    def stream(self, relation: str, schema: pa.Schema, rest: str, rows: int) -> Iterator[pa.RecordBatch]:
+        """Read columns of a relation in pieces of about ``rows``; ``rest`` are WHERE and ORDER BY."""
+
+    def held(self, type_: pa.DataType) -> pa.DataType:
+        """Give the type that holds all values of another. Raises ``columns.Unfit``."""
+
+    def declared(self, type_: pa.DataType) -> str:
+        """Give the SQL type of a held type."""
+
+    def insert(self, table: Sequence[str], batch: pa.RecordBatch) -> None:
+        """Add rows to a table whose columns have these types."""
+
+
+def connect(location: Location, *, write: bool = False) -> Connection:
+    """Open a database; SQLite and DuckDB make their file only to write.
+
+    A URL that names a driver (``postgresql+psycopg://``), and each database that has no module here, goes through
+    SQLAlchemy. Raises ``Unreachable``, and ``MissingPackage`` where the driver is not installed.
+    """
+    module = _MODULES.get(urlsplit(location.url).scheme, "alchemy")
+    connection: Connection = import_module(f"{__name__}.{module}").connect(location, write=write)
+    return connection
+
+
+def literal(text: str) -> str:
+    """Give a text as statements have it."""
+    return "'" + text.replace("'", "''") + "'"
