@@ -1,5 +1,6 @@
 """What the README promises of the command line exists, under these names."""
 
+import argparse
 import re
 import shlex
 from pathlib import Path
@@ -10,7 +11,7 @@ from model_envelope.commands.verbs import VERBS
 
 CHECKOUT = Path(__file__).parent.parent
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```console\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+BLOCKS = re.findall(r"^```console\n(.*?)^```", README.replace("\\\n", ""), flags=re.DOTALL | re.MULTILINE)
 TYPED = sorted({line.removeprefix("$ ") for block in BLOCKS for line in block.splitlines() if line.startswith("$ ")})
 
 
@@ -50,3 +51,28 @@ def test_every_setting_in_the_table_is_read_somewhere():
 def test_every_link_to_a_file_leads_somewhere():
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
         assert (CHECKOUT / target).exists(), target
+
+
+def job_of(words: list[str]):
+    from model_envelope.scoring.settings import add_options, read_job
+
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return read_job(parser.parse_args(words), {})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [words[2:] for words in COMMANDS if words[:2] == ["envelope", "batch"] and "--job" not in words],
+    ids=shlex.join,
+)
+def test_every_table_that_is_scored_makes_sense(words):
+    assert job_of(words).output.url
+
+
+def test_the_job_file_makes_sense(tmp_path):
+    (block,) = re.findall(r"^```yaml\n(envelope:.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+    path = tmp_path / "nightly.yaml"
+    path.write_text(block, encoding="utf-8")
+    job = job_of(["--job", str(path)])
+    assert (job.keep, job.quarantine.url) == (("carrier", "dest"), "scored.quarantine")

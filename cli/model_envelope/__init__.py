@@ -1,7 +1,8 @@
 """Seal a trained model with everything that it needs, prove it, and ship it.
 
 Use it as ``import model_envelope as me``: :func:`save_model` seals a model from a script or a notebook,
-:func:`load_envelope` opens a sealed one. The command line tool is ``envelope``.
+:func:`load_envelope` opens a sealed one, :func:`score_table` scores a whole table with one. The command line tool is
+``envelope``.
 
 This file is copied into every image together with ``runtime``. It therefore imports nothing: the public names are
 looked up when they are first used, and where the toolchain is absent they say so.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-__all__ = ["Envelope", "EnvelopeError", "__version__", "load_envelope", "register_type", "save_model"]
+__all__ = ["Envelope", "EnvelopeError", "__version__", "load_envelope", "register_type", "save_model", "score_table"]
 
 _PUBLIC = {
     "Envelope": "model_envelope.workflows.open",
@@ -19,6 +20,7 @@ _PUBLIC = {
     "load_envelope": "model_envelope.workflows.open",
     "register_type": "model_envelope.runtime.registry",
     "save_model": "model_envelope.workflows.save",
+    "score_table": "model_envelope.workflows.batch",
 }
 
 

@@ -32,7 +32,7 @@ RESULT = BuildResult(
     layers=(
         Layer("base image", ("b",), 170_900_000, new=False),
         Layer("packages", ("p",), 275_800_000, new=False),
-        Layer("serving code", ("s",), 3_900_000, new=False),
+        Layer("runtime code", ("s",), 3_900_000, new=False),
         Layer("model", ("m",), 99_990, new=True),
         Layer("settings", ("w",), 0, new=True),
     ),
@@ -67,7 +67,7 @@ def test_the_summary_says_what_is_large_and_why(capsys):
         "layer size beside the image that had this name before",
         "base image 170.9 MB the same, python:3.11-slim",
         "packages 275.8 MB the same, 2 packages, 42.3 MB pruned",
-        "serving code 3.9 MB the same",
+        "runtime code 3.9 MB the same",
         "model 100.0 kB new",
         "in all 450.7 MB 279.8 MB above the base image",
         "",

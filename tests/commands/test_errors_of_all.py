@@ -9,6 +9,7 @@ NOWHERE = {
     "pack": ["nowhere.pkl", "--input", "nowhere.csv"],
     "build": ["nowhere"],
     "serve": ["nowhere"],
+    "batch": ["nowhere", "--input", "nowhere.parquet", "--output", "b.parquet"],
     "inspect": ["nowhere.pkl"],
     "show": ["nowhere"],
     "signature": ["nowhere"],

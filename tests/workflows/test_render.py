@@ -56,7 +56,7 @@ def test_a_setting_that_makes_no_sense_is_said(tmp_path, text):
 
 
 def test_with_arrow_the_folder_is_another_one_and_its_lock_has_pyarrow(scorer, tmp_path):
-    plain, more = render(scorer, into=tmp_path), render(scorer, into=tmp_path, arrow=True)
+    plain, more = render(scorer, into=tmp_path), render(scorer, into=tmp_path, options=["arrow"])
     assert more.path.name == f"{plain.path.name}-arrow"
     assert "pyarrow==" in (more.path / "requirements.lock").read_text()
     assert "pyarrow==" not in (plain.path / "requirements.lock").read_text()

@@ -5,7 +5,17 @@ from typing import Annotated
 import typer
 
 from model_envelope.commands.building import summary
-from model_envelope.commands.options import Arrow, BaseImage, EnvelopeArgument, Json, MicromambaImage, Pull, TargetName
+from model_envelope.commands.options import (
+    Arrow,
+    BaseImage,
+    EnvelopeArgument,
+    Json,
+    MicromambaImage,
+    Pull,
+    TargetName,
+    With,
+    options_of,
+)
 from model_envelope.commands.output import Line, command
 from model_envelope.workflows import build as workflow
 from model_envelope.workflows.build_network import NetworkFlags
@@ -22,6 +32,7 @@ def build(
         ),
     ] = None,
     arrow: Arrow = False,
+    with_: With = None,
     base_image: BaseImage = None,
     micromamba_image: MicromambaImage = None,
     rebuild: Annotated[
@@ -87,7 +98,7 @@ def build(
         result = workflow.build(
             envelope,
             target=target,
-            arrow=arrow,
+            options=options_of(with_, arrow=arrow),
             image=image,
             base_image=base_image,
             micromamba_image=micromamba_image,

@@ -73,7 +73,28 @@ Cpu = Annotated[
 ]
 
 TargetName = Annotated[
-    str, typer.Option("--target", metavar="TARGET", help="What to make: service, or a folder of your own.")
+    str,
+    typer.Option("--target", metavar="TARGET", help="What to make: service, batch, spark, or a folder of your own."),
+]
+
+RenderTarget = Annotated[
+    str,
+    typer.Option(
+        "--target",
+        metavar="TARGET",
+        help="What to make: service, batch, spark, airflow, cronjob, or a folder of your own.",
+    ),
+]
+
+With = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="OPTION",
+        help="Add what an option of the target needs: for batch delta, sql, duckdb, s3, gcs. May be repeated, or name "
+        "several with commas between.",
+        show_default=False,
+    ),
 ]
 
 Arrow = Annotated[
@@ -110,6 +131,12 @@ MicromambaImage = Annotated[
         show_default=False,
     ),
 ]
+
+
+def options_of(words: Iterable[str] | None, *, arrow: bool = False) -> tuple[str, ...]:
+    """Give the options of a target that were asked for, each once, in one order."""
+    named = {word.strip() for text in words or () for word in text.split(",") if word.strip()}
+    return tuple(sorted({*named, *(["arrow"] if arrow else [])}))
 
 
 def pairs(words: Iterable[str], *, what: str = "KEY=VALUE") -> dict[str, str]:

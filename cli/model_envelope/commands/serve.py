@@ -115,6 +115,22 @@ def serve(
     ] = None,
     log_level: Annotated[Level | None, _setting("--log-level", "Least level of the log. Default: info.")] = None,
     log_format: Annotated[Form | None, _setting("--log-format", "How a line is written. Default: text.")] = None,
+    inference_log: Annotated[
+        str | None,
+        _setting("--inference-log", "Folder that requests and answers go to. Default: none.", metavar="FOLDER"),
+    ] = None,
+    log_without: Annotated[
+        str | None,
+        _setting("--log-without", "Columns, with commas between, left out of it. Default: none.", metavar="NAMES"),
+    ] = None,
+    log_hashed: Annotated[
+        str | None,
+        _setting("--log-hashed", "Columns of which it has but sha256 sums. Default: none.", metavar="NAMES"),
+    ] = None,
+    log_fraction: Annotated[
+        float | None,
+        _setting("--log-fraction", "Share of the requests that are in it. Default: 1.", metavar="SHARE", min=0, max=1),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Serve an envelope over HTTP on this machine.
@@ -139,6 +155,10 @@ def serve(
         "show-values": show_values,
         "log-level": log_level,
         "log-format": log_format,
+        "inference-log": inference_log,
+        "log-without": log_without,
+        "log-hashed": log_hashed,
+        "log-fraction": log_fraction,
     }
     with command("serve", json=json) as out:
         workflow.serve(

@@ -83,7 +83,9 @@ def _facts(result: workflow.ShowResult) -> Iterator[tuple[str, str]]:
 
 def _facts_of_image(result: ImageResult) -> Iterator[tuple[str, str]]:
     yield "python", f"{result.python} ({result.platform})"
-    yield "target", " ".join([result.target, *(f"--{name}" for name in result.options)])
+    arrow = ["--arrow"] if "arrow" in result.options else []
+    others = ",".join(name for name in result.options if name != "arrow")
+    yield "target", " ".join([result.target, *arrow, *([f"--with {others}"] if others else [])])
     yield "envelope", result.digest
     yield "packages", f"lock {result.lock}"
     yield "runtime", f"{result.runtime}, of model-envelope {result.version}"

@@ -1,4 +1,8 @@
-"""Draws progress on stderr: one line a step; on a terminal a spinner says what goes on, elsewhere a line each part."""
+"""Draws progress on stderr: one line a step.
+
+On a terminal a spinner says what goes on, with a bar where things are counted; elsewhere there is a line for each part,
+and every half a minute one that says how many there are.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,14 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from model_envelope.commands.colours import coloured, paint
-from model_envelope.foundation.progress import Doing, Done, Event, Part, Started
+from model_envelope.foundation.progress import Counted, Doing, Done, Event, Part, Started
 
 PATIENCE = 2.0
 """Seconds after which the spinner says how long what goes on takes already."""
+EVERY = 30.0
+"""Seconds between two lines that say how far a step is, where no terminal shows it."""
+BAR = 30
+"""How many characters wide a bar is."""
 
 
 @dataclass
@@ -23,13 +31,30 @@ class _Running:
     since: float
     now: str
     now_since: float
+    counted: Counted | None = None
+    said: float = 0.0
+    """When a line last said how far it is."""
 
     def __rich__(self) -> Any:
         """Give what stands beside the spinner, at this moment."""
         from rich.text import Text
 
+        if self.counted is not None:
+            return self._bar(self.counted)
         passed = time.monotonic() - self.now_since
         return Text(f"{self.now}, {_whole(passed)}" if passed >= PATIENCE else self.now)
+
+    @staticmethod
+    def _bar(counted: Counted) -> Any:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        if not counted.total:
+            return Text(counted.text)
+        row = Table.grid(padding=(0, 1))
+        row.add_row(ProgressBar(counted.total, counted.done, width=BAR), Text(counted.text))
+        return row
 
 
 class Steps:
@@ -52,6 +77,8 @@ class Steps:
                 self._running[event.step] = _Running(event.text, before.since if before else now, event.text, now)
             elif isinstance(event, Doing):
                 self._do(event)
+            elif isinstance(event, Counted):
+                self._count(event)
             elif isinstance(event, Part):
                 if not self._animated:
                     self._write(f"  {event.text}  {_duration(event.seconds)}")
@@ -79,6 +106,15 @@ class Steps:
         running = self._running.get(event.step)
         if running is not None and running.now != event.text:
             running.now, running.now_since = event.text, time.monotonic()
+
+    def _count(self, event: Counted) -> None:
+        running = self._running.get(event.step)
+        if running is None:
+            return
+        running.counted, now = event, time.monotonic()
+        if not self._animated and now - max(running.said, running.since) >= EVERY:
+            running.said = now
+            self._write(f"  {event.text}")
 
     def _line(self, mark: str, style: str, text: str, since: float | None) -> None:
         try:

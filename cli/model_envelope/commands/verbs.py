@@ -22,6 +22,7 @@ VERBS = {
     "pack": Verb("The road", "Seal a pickled model with everything that it needs."),
     "build": Verb("The road", "Build an image, and prove that it answers the same."),
     "serve": Verb("The road", "Serve an envelope over HTTP on this machine."),
+    "batch": Verb("The road", "Score the rows of a table, and write the answers."),
     "inspect": Verb("Look", "Say what a pickle would load, without running it."),
     "show": Verb("Look", "Show what an envelope is, takes and gives."),
     "signature": Verb("Look", "Write a signature, as a tree or as others spell it."),

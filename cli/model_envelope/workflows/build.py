@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from model_envelope.workflows.build_trouble import explaining
 from model_envelope.workflows.cpu import gpu_note
 from model_envelope.workflows.fitting import fitting
 from model_envelope.workflows.image_proof import prove
+from model_envelope.workflows.job_proof import prove_job
 from model_envelope.workflows.render import (
     build_command,
     choose_base_image,
@@ -51,7 +52,7 @@ def build(
     envelope: Path,
     *,
     target: str = "service",
-    arrow: bool = False,
+    options: Sequence[str] = (),
     image: str | None = None,
     base_image: str | None = None,
     micromamba_image: str | None = None,
@@ -66,13 +67,14 @@ def build(
 ) -> BuildResult:
     """Render, build, start the container hardened, replay the samples of all methods over HTTP, and name the image.
 
-    ``image`` is its name (default: ``<name>:<short digest>``), ``arrow`` as in :func:`render`, ``network`` what is said
-    of the way to packages beside the settings of pip and uv; ``allow_network`` leaves the network to the model while it
-    is proven. Until the answers agree the image has a temporary name; whatever goes wrong, no container and no name
-    stays behind. A container needs no trust: the model runs confined. With ``check_reproducible`` it is built twice
-    without a cache, and has to have the same layers. Where all is as it was in an earlier build that was proven, and
-    its image has that name still, nothing is done, unless ``rebuild`` says so. ``report_file`` is where the result is
-    written as JSON too, also where the push fails then.
+    ``image`` is its name (default: ``<name>:<short digest>``), ``options`` as in :func:`render`, ``network`` what is
+    said of the way to packages beside the settings of pip and uv; ``allow_network`` leaves the network to the model
+    while it is proven. A job is asked nothing over HTTP: its samples are replayed in its container. Until the answers
+    agree the image has a temporary name; whatever goes wrong, no container and no name stays behind. A container needs
+    no trust: the model runs confined. With ``check_reproducible`` it is built twice without a cache, and has to have
+    the same layers. Where all is as it was in an earlier build that was proven, and its image has that name still,
+    nothing is done, unless ``rebuild`` says so. ``report_file`` is where the result is written as JSON too, also where
+    the push fails then.
 
     Base images are pinned by digest where they have one; ``pull`` takes what their registries have now rather than what
     the engine has. ``push`` pushes the image under its name once it is proven; its registry is asked first whether it
@@ -83,9 +85,16 @@ def build(
     """
     began = time.monotonic()
     refuse_folder(report_file)
-    files, chosen = verified(envelope, report), chosen_target(target, arrow=arrow)
+    files, chosen = verified(envelope, report), chosen_target(target, options)
+    if not chosen.makes_image:
+        raise InvalidInput(
+            f"the target `{chosen.kind}` makes files that run an image, and none itself",
+            code="target.no-image",
+            hint=f"`envelope build ENVELOPE --target {chosen.runs}` builds the image that these files run, "
+            f"`envelope render ENVELOPE --target {chosen.kind}` writes them",
+        )
     base, micromamba = choose_base_image(files, base_image), choose_micromamba_image(micromamba_image)
-    name = image or default_image_name(files)
+    name = image or default_image_name(files, chosen)
     split_name(name)
     with _engine_or_folder(files, chosen, base, micromamba, name) as engine:
         if push:
@@ -142,7 +151,8 @@ def _build_and_prove(recipe: _Recipe, name: str, report: Report, *, twice: bool,
             if twice:
                 reproduce(engine, temporary, lambda again: recipe.make(again, BuildLog(kept.keep), fresh=True), report)
             asked = time.monotonic()
-            replays = prove(engine, temporary, files, network=connected, report=report)
+            proof = prove if recipe.target.serves else prove_job
+            replays = proof(engine, temporary, files, network=connected, report=report)
             steps = (*by_name(log.finish()), Step("proof", cached=False, seconds=time.monotonic() - asked))
             layers = read_layers(engine, temporary, recipe.base.reference, digests_of(engine, name))
             packages = with_reasons(read_installed(engine, temporary), files, recipe.target)

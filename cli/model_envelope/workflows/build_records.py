@@ -105,7 +105,12 @@ class Ingredients:
         """
         origin = origin_of(files.path)
         document = {
-            "tool": [__version__, _digest_of(Path(model_envelope.__file__).parent), _digest_of(target.folder)],
+            "tool": [
+                __version__,
+                _digest_of(Path(model_envelope.__file__).parent),
+                _digest_of(target.folder),
+                _digest_of(target.template),
+            ],
             "envelope": files.digest,
             "commit": origin.to_document() if origin else None,
             "target": [target.kind, *target.options],

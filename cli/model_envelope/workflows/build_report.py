@@ -131,7 +131,11 @@ def _reasons(files: EnvelopeFiles, target: Target) -> Callable[[str], str]:
             return f"{first} and {len(more)} more" if more else first
         if item is not None and item.chain:
             return f"comes with {' > '.join(reversed(item.chain[:-1]))}"
-        return f"the {target.kind} needs it" if name in own else "in the envelope's lock"
+        return (
+            f"the {target.kind if target.serves else f'{target.kind} job'} needs it"
+            if name in own
+            else "in the envelope's lock"
+        )
 
     return why
 

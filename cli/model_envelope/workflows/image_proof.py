@@ -1,10 +1,10 @@
-"""Proves an image: a container of it, hardened as in earnest, answers the sealed samples as the model did."""
+"""Proves an image of a service: a container of it, hardened as in earnest, answers the samples as the model did."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +32,7 @@ LARGEST_BODY = 64_000_000
 
 
 @dataclass(frozen=True)
-class _Answer:
+class SampleAnswer:
     """What came back for a sample."""
 
     seconds: float
@@ -40,7 +40,7 @@ class _Answer:
     error: EnvelopeError | None
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> _Answer:
+    def of(cls, document: Mapping[str, Any]) -> SampleAnswer:
         """Read what an image wrote, which nobody trusts: raises what reading JSON of another form raises."""
         error = from_document(document["error"]) if "error" in document else None
         return cls(float(document["seconds"]), str(document.get("body", "")), error)
@@ -62,15 +62,8 @@ def prove(
     report(Started("prove", "Starting the container"))
     with engine.confined(image, network=network, arguments=_limits(files, report)) as container:
         answers, machine = _asked(container, files)
-    replays = _judged(files, _replayed(files, answers), machine, report)
-    problems = [
-        Problem(f"{item.method}: {found.path}", found.found, found.expected, found.code)
-        for item in replays
-        for found in item.differences
-        if not item.agrees
-    ]
-    if not all(item.agrees for item in replays):
-        raise _differs(problems)
+    replays = _judged(files, replayed(files, answers), machine, report)
+    refuse_differences(replays)
     if replays:
         report(Done("prove", f"Proven in the container: {as_sealed(replays)}"))
     else:
@@ -96,14 +89,14 @@ def _limits(files: EnvelopeFiles, report: Report) -> list[str]:
     return ["--max-body", str(largest)]
 
 
-def _asked(container: Container, files: EnvelopeFiles) -> tuple[Mapping[str, _Answer], Machine | None]:
+def _asked(container: Container, files: EnvelopeFiles) -> tuple[Mapping[str, SampleAnswer], Machine | None]:
     """Ask all samples inside a container, and give what came back by method, and the machine that it runs on."""
     words = (PYTHON, "-m", "model_envelope.runtime.asking", f"/{ENVELOPE}", "--url", INSIDE, "--wait", str(READY))
     said, complained = container.execute(words, seconds=READY + TIMEOUT * (len(files.samples) + 1))
     try:
         document = json.loads(said)
         why = str(document["not_ready"])
-        answers = {name: _Answer.of(item) for name, item in document["answers"].items()}
+        answers = {name: SampleAnswer.of(item) for name, item in document["answers"].items()}
         machine = Machine.from_document(document.get("machine", {}))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         _settle(container)
@@ -127,7 +120,11 @@ def _settle(container: Container) -> None:
         time.sleep(0.1)
 
 
-def _replayed(files: EnvelopeFiles, answers: Mapping[str, _Answer]) -> tuple[MethodReplay, ...]:
+def replayed(
+    files: EnvelopeFiles, answers: Mapping[str, SampleAnswer], samples: Sequence[Sample] | None = None
+) -> tuple[MethodReplay, ...]:
+    """Compare what came back with what was sealed, of all samples or of some; raises an error that came back."""
+
     def given(sample: Sample) -> Any:
         answer = answers.get(sample.method)
         if answer is None:
@@ -136,7 +133,7 @@ def _replayed(files: EnvelopeFiles, answers: Mapping[str, _Answer]) -> tuple[Met
             raise answer.error
         return read_answer(sample.method, answer.body)
 
-    return tuple(replace(item, seconds=answers[item.method].seconds) for item in replay(files, given))
+    return tuple(replace(item, seconds=answers[item.method].seconds) for item in replay(files, given, samples))
 
 
 def _judged(
@@ -161,19 +158,25 @@ def still_running(container: Container) -> None:
         return
     said = container.log()
     if code == ExitCode.NO:
-        raise _differs([], said)
-    lacking = lacking_library(said)
-    hint = "what the container said stands above; `envelope verify --clean` shows whether the lock is enough here"
-    if lacking:
-        hint = f"{lacking}; name a base image that has it: `--base-image`"
-    elif NO_NETWORK.search(said):
-        hint = (
+        raise differs([], said)
+    raise ModelFailed(
+        f"the container ended with {code} before it was ready",
+        code="build.not-ready",
+        detail=said,
+        hint=way_out(said),
+    )
+
+
+def way_out(said: str) -> str:
+    """Say what to do about a container that ended, by what it said."""
+    if lacking := lacking_library(said):
+        return f"{lacking}; name a base image that has it: `--base-image`"
+    if NO_NETWORK.search(said):
+        return (
             "there is no network while an image is proven: what the model fetches has to travel with it; where it "
             "needs a service to answer, `--allow-network` proves it with the network"
         )
-    raise ModelFailed(
-        f"the container ended with {code} before it was ready", code="build.not-ready", detail=said, hint=hint
-    )
+    return "what the container said stands above; `envelope verify --clean` shows whether the lock is enough here"
 
 
 def _not_ready(container: Container, why: str) -> ToolFailed:
@@ -185,7 +188,20 @@ def _not_ready(container: Container, why: str) -> ToolFailed:
     )
 
 
-def _differs(problems: list[Problem], detail: str = "") -> EnvelopeError:
+def refuse_differences(replays: Sequence[MethodReplay], road: str = "") -> None:
+    """Raise ``Answered`` (``build.differs``) where an answer is not the sealed one; ``road`` says how it was asked."""
+    problems = [
+        Problem(f"{item.method}{road}: {found.path}", found.found, found.expected, found.code)
+        for item in replays
+        for found in item.differences
+        if not item.agrees
+    ]
+    if not all(item.agrees for item in replays):
+        raise differs(problems)
+
+
+def differs(problems: list[Problem], detail: str = "") -> EnvelopeError:
+    """Make the error for an image that answers otherwise."""
     return Answered(
         "the image does not answer the sealed samples as the model did when it was sealed, so it got no name",
         code="build.differs",

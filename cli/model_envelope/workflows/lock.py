@@ -91,6 +91,12 @@ def lock(
     """
     aim, upgrades = Aim.read(platforms, python_version), read_upgrades(upgrade)
     together = find_target(target) if target is not None else None
+    if together is not None and not together.makes_image:
+        raise InvalidInput(
+            f"the target `{together.kind}` makes files that run an image, and needs no packages itself",
+            code="target.no-image",
+            hint=f"`envelope lock ENVELOPE --for {together.runs}` locks for the image that these files run",
+        )
     files = read_envelope(envelope)
     if verify_manifest(files):
         raise Answered(

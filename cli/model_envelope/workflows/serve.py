@@ -18,12 +18,13 @@ from typing import Any
 from model_envelope.foundation import carrying, process
 from model_envelope.foundation.errors import InvalidInput, ToolFailed
 from model_envelope.foundation.files import scratch_folder
-from model_envelope.foundation.progress import Done, Note, Report, Started, silent
+from model_envelope.foundation.progress import Done, Report, Started, silent
 from model_envelope.runtime.errors import from_document
 from model_envelope.runtime.reading import EnvelopeFiles
 from model_envelope.store import trust as store_trust
 from model_envelope.targets.target import Target
 from model_envelope.workflows.render import chosen_target, default_image_name, verified
+from model_envelope.workflows.running import program_for
 
 SETTINGS: Mapping[str, str | int | float | bool] = {"grace": 10.0, "log-format": "text"}
 """What is set for a service on this machine unless it is said otherwise; what is in nobody's is the service's own."""
@@ -76,7 +77,7 @@ def serve(
     Raises ``Answered`` where the envelope is not what was sealed, and what the service itself failed with: the port in
     use (``serve.port-in-use``), a model that cannot be loaded, answers that are not the sealed ones.
     """
-    files, target = verified(envelope, report), chosen_target("service", arrow=arrow)
+    files, target = verified(envelope, report), chosen_target("service", ["arrow"] if arrow else [])
     settings = {**SETTINGS, **settings}
     check_address(host, port)
     if place is Place.DOCKER:
@@ -129,40 +130,10 @@ def _in_process(
             *_options(settings),
             isolated=python is None,
         )
-        if python is None:
-            from model_envelope.dependencies.kept_rooms import kept_room
-            from model_envelope.dependencies.rooms import clean_room
-            from model_envelope.foundation.interpreter import describe
-            from model_envelope.foundation.lockfile import Lock
-            from model_envelope.foundation.platforms import Platform
-            from model_envelope.targets.context import merged_lock
-            from model_envelope.workflows import conda
-            from model_envelope.workflows.fitting import fitting
-            from model_envelope.workflows.verify import interpreter_for
-            from model_envelope.workflows.wheels import index_with
-
-            lock = Lock.parse(merged_lock(files, target))
-            if (conda_lock := conda.read_lock(files)) is not None:
-                with fitting(files, Platform.here(), report):
-                    recipe = conda.recipe_of(files, conda_lock, pip=lock)
-                    room = kept_room(recipe, belongs_to=files.path.name, report=report)
-            else:
-                interpreter = interpreter_for(files)
-                with fitting(files, Platform.of(describe(interpreter).platform), report):
-                    room = clean_room(
-                        lock,
-                        python=interpreter,
-                        report=report,
-                        index=index_with(files.path),
-                        belongs_to=files.path.name,
-                    )
-            command, variables = room.command(*words), room.environment()
-        else:
-            _say_other_python(files, python, report)
-            command, variables = (str(python), *words), process.environment()
+        program = program_for(files, target, words, python=python, report=report)
         report(Started("serve", "Loading the model"))
         # It ends when its standard input does, so that it cannot outlive this process.
-        child = process.start(command, env=variables, stdin=subprocess.PIPE)
+        child = process.start(program.command, env=program.variables, stdin=subprocess.PIPE)
         with child:  # closes its pipes
             return _attend(child, files, float(settings["grace"]), ready, log, report)
 
@@ -176,15 +147,6 @@ def _options(settings: Mapping[str, str | int | float | bool]) -> list[str]:
         else:
             words += [f"--{name}", str(value)]
     return words
-
-
-def _say_other_python(files: EnvelopeFiles, python: Path, report: Report) -> None:
-    """Say that an interpreter of the user's is of another version than the envelope is for; it may do all the same."""
-    from model_envelope.foundation.interpreter import describe
-
-    found = describe(python).series
-    if found != files.description.python:
-        report(Note(f"{files.path.name} is for Python {files.description.python}, and {python} is Python {found}"))
 
 
 def _attend(
@@ -264,15 +226,14 @@ def _in_docker(
     from model_envelope.workflows.build import build
     from model_envelope.workflows.image_proof import published_until_ready
 
-    image = default_image_name(files)
+    image = default_image_name(files, target)
     engine = Engine.connect()
     try:
         with engine.watched():
             labels = engine.labels(image) or {}
             wanted = {"digest": files.digest, "options": ",".join(target.options), "runtime.digest": runtime_digest()}
             if base_image is not None or any(labels.get(OWN + name, "") != value for name, value in wanted.items()):
-                arrow = "arrow" in target.options
-                build(files.path, arrow=arrow, image=image, base_image=base_image, report=report)
+                build(files.path, options=target.options, image=image, base_image=base_image, report=report)
             report(Started("serve", f"Starting {image}"))
             with engine.running(image, host=host, port=port or None, arguments=_options(settings)) as container:
                 published_until_ready(container)

@@ -8,14 +8,17 @@ NAME = "flights"
 METHODS = ("predict", "predict_proba")
 MODEL = "model.pkl"
 SAMPLES = "samples.parquet"
+TABLE = "flights.parquet"
 SCRIPT = "etl.py"
 
 
 def make(folder: Path, envelope) -> Path:
-    """Give the project's folder, trained."""
+    """Give the project's folder, trained, with many more flights than the samples."""
     envelope("new", "flights", cwd=folder)
     project = folder / "flights"
     subprocess.run([sys.executable, "-W", "error", "train.py"], cwd=project, check=True, timeout=300)
+    many = f"train.load_flights()[0].sample(2000, random_state=1).to_parquet({TABLE!r}, index=False)"
+    subprocess.run([sys.executable, "-W", "error", "-c", f"import train; {many}"], cwd=project, check=True, timeout=300)
     return project
 
 
