@@ -17,7 +17,7 @@ define check_python
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check coverage lint format bench bench-build bench-service soak lock pins types test-lowest test-torch test-corpus bench-dependencies clean
+.PHONY: help setup demo test check coverage lint format bench bench-build bench-service bench-batch soak lock pins types spark-environment test-lowest test-spark test-torch test-corpus bench-dependencies clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -41,11 +41,11 @@ demo:  ## train on real flights, pack, prove, serve and ask; with a Docker Engin
 	$(check_python)
 	@$(PYTHON) .ci/demo.py
 
-test: setup  ## run all tests
-	$(PYTEST)
+test: setup  ## run all tests but those of Spark, PyTorch and the corpus, which have environments of their own
+	$(PYTEST) -m "not spark"
 
-check: lint  ## lint, and the tests that need neither network nor engine and are not slow
-	$(PYTEST) -m "not engine and not network and not slow"
+check: lint  ## lint, and the tests that need neither network nor engine nor Spark and are not slow
+	$(PYTEST) -m "not engine and not network and not slow and not spark"
 
 coverage: setup  ## measure which branches of inference and codec their tests run: 90 % at least
 	$(BIN)/coverage erase
@@ -73,8 +73,15 @@ bench-build: setup  ## measure builds beside uv and the engine alone; empties th
 bench-service: setup  ## measure the service beside an app that was written by hand, on two cores
 	$(BIN)/python .ci/bench_service.py
 
+bench-batch: setup spark-environment  ## measure batch jobs beside a script that was written by hand, and Spark's beside such a job
+	$(BIN)/python .ci/bench_batch.py
+	.venv-spark/bin/python .ci/bench_spark.py
+
 soak: setup  ## ask the service for 5 minutes at full load: no error, no wrong answer, no growth
 	$(BIN)/python .ci/soak.py
+
+# The version that images get.
+SPARK = $(shell sed -n 's/^\(pyspark==[0-9.]*\).*/\1/p' templates/targets/spark/pins/3.11.lock)
 
 COMPILE = $(BIN)/uv pip compile pyproject.toml --extra uv --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --quiet --upgrade
@@ -93,8 +100,15 @@ types: setup  ## write the table of types into ARCHITECTURE.md
 
 test-lowest:  ## run the tests that need no engine with the oldest versions that pyproject.toml allows
 	$(MAKE) setup VENV=.venv-lowest LOCK=.ci/lowest.lock
-	.venv-lowest/bin/python -m pytest --numprocesses auto --dist loadgroup -m "not engine and not network"
-	.venv-lowest/bin/python -m pytest --numprocesses auto -m "network and not engine" tests/dependencies tests/workflows
+	.venv-lowest/bin/python -m pytest --numprocesses auto --dist loadgroup -m "not engine and not network and not spark"
+	.venv-lowest/bin/python -m pytest --numprocesses auto -m "network and not engine and not spark" tests/dependencies tests/workflows
+
+test-spark: spark-environment  ## run the tests of Spark, in an environment that has it; they need Java 17 or newer
+	.venv-spark/bin/python -m pytest -m spark tests/scoring
+
+spark-environment:
+	$(MAKE) setup VENV=.venv-spark
+	.venv-spark/bin/python -c 'import pyspark' 2>/dev/null || .venv-spark/bin/python -m pip install --quiet $(SPARK)
 
 test-torch:  ## run the tests of PyTorch's tensors, in an environment that has it
 	$(MAKE) setup VENV=.venv-torch
@@ -116,4 +130,4 @@ bench-dependencies: setup $(CORPUS)/.ready  ## find anew what the models of the 
 	$(ON_CORPUS) .ci/bench_dependencies.py
 
 clean:  ## delete what the commands here made
-	rm -rf .venv .venv-corpus .venv-demo .venv-lowest .venv-torch .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .venv-corpus .venv-demo .venv-lowest .venv-spark .venv-torch .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

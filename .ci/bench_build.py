@@ -88,7 +88,7 @@ def main() -> None:
 def sizes(engine: Engine, envelope: Path, image: str, folder: Path, uv: Path) -> None:
     """Say what an image holds above its base and the unpacked lock of the envelope alone."""
     result = build(envelope, image=image)
-    with_arrow = build(envelope, image=f"{image}-arrow", arrow=True)
+    with_arrow = build(envelope, image=f"{image}-arrow", options=["arrow"])
     engine.forget(f"{image}-arrow")
     unpacked = folder / "unpacked"
     command = [

@@ -1,4 +1,4 @@
-"""The models that `bench-service` and `soak` ask: trained on made-up flights, and packed by the tool itself."""
+"""The models that `bench-service`, `bench-batch` and `soak` ask: trained on made-up flights, and packed."""
 
 import os
 import pickle
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.base import ClassifierMixin
 from sklearn.compose import make_column_transformer
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -44,6 +46,15 @@ def flights(rows: int, seed: int = 0) -> pd.DataFrame:
 
 def pack_flights(folder: Path, *, seed: int = 0, locked: bool = False) -> tuple[Path, Path]:
     """Train one-hot, scaling and logistic regression; give the pickle and the envelope, ``locked`` or not."""
+    return _train(LogisticRegression(max_iter=1000), folder, seed=seed, locked=locked)
+
+
+def pack_forest(folder: Path) -> tuple[Path, Path]:
+    """Train a forest, which takes long to predict; give the pickle and the envelope."""
+    return _train(RandomForestClassifier(400, max_depth=12, n_jobs=1, random_state=0), folder)
+
+
+def _train(last: ClassifierMixin, folder: Path, *, seed: int = 0, locked: bool = False) -> tuple[Path, Path]:
     frame = flights(20_000, seed)
     chance = np.random.default_rng(1).normal(0, 1, len(frame))
     late = (frame["month"] % 6 - 2 + frame["wind_speed"] / 8 + frame["carrier"].isin(CARRIERS[:4]) + chance > 2).astype(
@@ -54,7 +65,7 @@ def pack_flights(folder: Path, *, seed: int = 0, locked: bool = False) -> tuple[
         (StandardScaler(), NUMBERS),
         remainder="passthrough",
     )
-    model = make_pipeline(columns, LogisticRegression(max_iter=1000)).fit(frame, late)
+    model = make_pipeline(columns, last).fit(frame, late)
     folder.mkdir(parents=True)
     (folder / "model.pkl").write_bytes(pickle.dumps(model))
     frame.head(200).to_parquet(folder / "samples.parquet")
