@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import posixpath
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -27,7 +26,7 @@ from model_envelope.scoring.sinks.locking import LocalLock, RemoteLock
 from model_envelope.scoring.sinks.parts import OneFile, PartFiles, check_partitions
 from model_envelope.scoring.sinks.places import Local, open_place
 from model_envelope.scoring.sinks.present import Present
-from model_envelope.scoring.sinks.staging import RECORD, SUFFIX, Done, Record, Staging, intact
+from model_envelope.scoring.sinks.staging import RECORD, SUFFIX, Done, Record, Staging, intact, local_side
 from model_envelope.scoring.sinks.troubles import told
 from model_envelope.scoring.tables import CannotWrite, InvalidJob, Mode, Part, PartWriter, Run, Written
 
@@ -163,7 +162,7 @@ class FilesSink:
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
     def _locate(self) -> None:
-        """Find where it is staged: beside the output, or in it where nothing can be put, or renamed, beside it."""
+        """Find where it is staged."""
         place, target = self._place, self._target
         above, name = posixpath.split(target)
         side, record = f"{above}/.{name}{SUFFIX}", f"{target}/{RECORD}"
@@ -171,8 +170,8 @@ class FilesSink:
         if self._style.one_file:
             record = f"{side}.json"
         elif isinstance(place, Local) and place.kind(target) == "folder":
-            self._inside = os.path.ismount(target) or not os.access(above, os.W_OK)
-            side = f"{target}/{SUFFIX}" if self._inside else side
+            side = local_side(target)
+            self._inside = side.startswith(f"{target}/")
         if place.renames and place.kind(above) != "folder":
             raise CannotWrite(
                 f"{self.name} cannot be written: there is no folder {above}",

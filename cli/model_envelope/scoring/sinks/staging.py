@@ -16,9 +16,11 @@ What was shown is noted in a record: ``_envelope_batch.json`` in a folder, ``.NA
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from model_envelope.scoring.sinks.places import Local, Place
@@ -27,6 +29,14 @@ from model_envelope.scoring.tables import CannotWrite, Written
 RECORD = "_envelope_batch.json"
 SUFFIX = ".envelope-batch"
 _VERSION = 1
+
+
+def local_side(target: str) -> str:
+    """Name the hidden folder of a local output: beside it, or in it where nothing can be put, or renamed, beside it."""
+    above, name = posixpath.split(target)
+    if Path(target).is_dir() and (os.path.ismount(target) or not os.access(above, os.W_OK)):
+        return f"{target}/{SUFFIX}"
+    return f"{above}/.{name}{SUFFIX}"
 
 
 @dataclass(frozen=True)

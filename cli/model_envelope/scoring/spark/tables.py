@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import pyarrow as pa
 from model_envelope.runtime.errors import Problem
 from model_envelope.scoring.location import Location
 from model_envelope.scoring.sinks.locking import LocalLock
-from model_envelope.scoring.sinks.staging import SUFFIX
+from model_envelope.scoring.sinks.staging import SUFFIX, local_side
 from model_envelope.scoring.sinks.troubles import told
 from model_envelope.scoring.spark.errors import translated
 from model_envelope.scoring.spark.types import ZONE, spark_type
@@ -222,10 +221,9 @@ class Output:
         if uri.getScheme() != "file":
             return
         place = Path(uri.getPath()).resolve()
-        inside = place.is_dir() and (os.path.ismount(place) or not os.access(place.parent, os.W_OK))
         with told(self.name, far=False):
             place.parent.mkdir(parents=True, exist_ok=True)
-            folder = place / SUFFIX if inside else place.parent / f".{place.name}{SUFFIX}"
+            folder = Path(local_side(str(place)))
             self.lock = LocalLock(self.name, str(folder))
             for left in folder.glob(f"{_STAGED}*"):  # by a job that was killed: a living one would have the lock
                 shutil.rmtree(left)
