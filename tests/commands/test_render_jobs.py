@@ -15,7 +15,7 @@ def test_options_of_a_target_are_named_in_any_order_and_once(cli, sealed, tmp_pa
     (path,) = paths
     assert path.endswith("-batch-delta-sql")
     names = Lock.parse(Path(path, "requirements.lock").read_bytes()).versions()
-    assert {"deltalake", "sqlalchemy", "adbc-driver-sqlite", "pyarrow", "pyyaml"} <= names.keys()
+    assert {"deltalake", "sqlalchemy", "adbc-driver-postgresql", "pyarrow", "pyyaml"} <= names.keys()
     assert "duckdb" not in names
     assert 'io.modelenvelope.options="delta,sql"' in Path(path, "Dockerfile").read_text()
 

@@ -51,6 +51,10 @@ class Changed(EnvelopeError):
     """The input is not what it was when the job began."""
 
 
+PART_ROWS = 1_000_000
+"""A source that can be cut anywhere is cut into parts of at least so many rows."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A piece of a source. ``name`` is how messages call it; ``rows`` are counted before any filter, where known."""

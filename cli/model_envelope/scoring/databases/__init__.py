@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -12,6 +12,9 @@ import pyarrow as pa
 from model_envelope.scoring.location import Location
 
 _MODULES = {"postgresql": "postgresql", "postgres": "postgresql", "sqlite": "sqlite", "duckdb": "duck"}
+
+OPTIONS: Mapping[str, tuple[str, ...]] = {"duckdb": ("memory_limit",)}
+"""What can be said of databases of one kind alone, by the scheme of their URLs."""
 
 
 class Connection(Protocol):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
+from model_envelope.scoring.databases import OPTIONS
 from model_envelope.scoring.location import Location
 from model_envelope.scoring.tables import InvalidJob
 
@@ -36,9 +38,8 @@ def table_name(text: str) -> tuple[str, ...]:
 
 
 def check_options(location: Location, known: Sequence[str]) -> None:
-    """Raise :class:`InvalidJob` (``job.option``) for options that are not known, nor DuckDB's own."""
-    if location.url.startswith("duckdb:"):
-        known = (*known, "memory_limit")
+    """Raise :class:`InvalidJob` (``job.option``) for options that are not known, nor this kind of database's own."""
+    known = (*known, *OPTIONS.get(urlsplit(location.url).scheme, ()))
     strange = sorted(location.options.keys() - set(known))
     if strange:
         raise InvalidJob(

@@ -25,9 +25,7 @@ from model_envelope.scoring.delta import library, storage_options, told
 from model_envelope.scoring.location import Location
 from model_envelope.scoring.sources.parquet import BUFFER
 from model_envelope.scoring.sources.selecting import columns_read, cut, row_groups
-from model_envelope.scoring.tables import Batch, InvalidJob, InvalidTable, Part, Wanted
-
-PART_ROWS = 1_000_000
+from model_envelope.scoring.tables import PART_ROWS, Batch, InvalidJob, InvalidTable, Part, Wanted
 
 
 def open_source(location: Location) -> DeltaSource:

@@ -17,10 +17,8 @@ from model_envelope.scoring.sources.cutting import Piece, fitted
 from model_envelope.scoring.sources.dataset import FileSource, Plan, Unit, unify
 from model_envelope.scoring.sources.files import TableFile, one_line, reading
 from model_envelope.scoring.sources.selecting import row_groups
-from model_envelope.scoring.tables import Changed, InvalidTable
+from model_envelope.scoring.tables import PART_ROWS, Changed, InvalidTable
 
-PART_ROWS = 1_000_000
-"""A file is cut at row groups into parts of at least so many rows."""
 BUFFER = 1 << 20
 """So much of a column is read at a time, in bytes, however large its row group is. It holds with ``pre_buffer=False``:
 else Arrow reads whole row groups, and keeps all of a file until it is closed."""

@@ -29,9 +29,8 @@ from model_envelope.scoring.databases.tables import check_options, table_name
 from model_envelope.scoring.databases.told import telling
 from model_envelope.scoring.location import Location
 from model_envelope.scoring.sources.selecting import columns_read, cut
-from model_envelope.scoring.tables import Batch, InvalidJob, InvalidTable, Part, Wanted
+from model_envelope.scoring.tables import PART_ROWS, Batch, InvalidJob, InvalidTable, Part, Wanted
 
-PART_ROWS = 1_000_000
 _MOST_PARTS = 10_000
 _OPTIONS = ("query", "key", "part_rows", "order_by")
 _ORDER = re.compile(r"(?P<name>.+?)(?:\s+(?P<way>ASC|DESC))?", re.IGNORECASE | re.DOTALL)
