@@ -22,6 +22,11 @@ BACKLOG = 2048
 SETTLE = 0.2
 """Seconds in which handshakes that are under way when nobody may connect any more come to an end."""
 
+SETTLE_BUSY = 0.9
+"""As many where somebody connected within the last second: a virtual CPU that its host lets stand still may have half a
+handshake. Who is turned away meanwhile tries again after a second, and so does not wait longer for a refusal.
+"""
+
 AGAIN = 0.3
 """Seconds in which a second signal means the same as the first: a terminal, or systemd, tells all processes at once."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import math
 import socket
 from collections.abc import Callable, Collection
 
@@ -48,6 +49,12 @@ class Listener:
         self._pausing: asyncio.TimerHandle | None = None
         self._full = False
         self._accepting = False
+        self._took = -math.inf
+
+    @property
+    def busy(self) -> bool:
+        """Whether a connection was accepted within the last second."""
+        return asyncio.get_running_loop().time() - self._took < 1.0
 
     @property
     def connecting(self) -> bool:
@@ -120,6 +127,7 @@ class Listener:
             return True  # it has gone while it waited
         connected.setblocking(False)
         loop = asyncio.get_running_loop()
+        self._took = loop.time()
         task: asyncio.Task[object] = loop.create_task(self._connect(connected))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -21,7 +21,7 @@ import uvicorn
 from model_envelope.runtime import ending
 from model_envelope.runtime.errors import ExitCode
 from model_envelope.serving.app import create_app
-from model_envelope.serving.binding import AGAIN, SETTLE, refuse_new
+from model_envelope.serving.binding import AGAIN, SETTLE, SETTLE_BUSY, refuse_new
 from model_envelope.serving.connection import CLOSE, Connection, State
 from model_envelope.serving.listener import Listener, allow_files
 from model_envelope.serving.service import Phase, Service
@@ -113,7 +113,6 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
         """Start the app, and accept connections unless only a ready server may."""
         self.loop = asyncio.get_running_loop()
-        self.loop = asyncio.get_running_loop()
         await super().startup(sockets=[])
 
         def connection() -> Connection:
@@ -150,7 +149,8 @@ class Server(uvicorn.Server):
         await asyncio.sleep(told + self.settings.drain_delay - time.monotonic())
         if not self.place.shared:  # else others go on accepting there, or the supervisor has seen to it
             refuse_new(self.place.listening)
-        await asyncio.sleep(min(SETTLE, deadline - time.monotonic()))
+        settle = SETTLE_BUSY if listener.busy else SETTLE
+        await asyncio.sleep(min(settle, deadline - time.monotonic()))
         listener.finish()
         loop = asyncio.get_running_loop()
         while (self.open or listener.connecting) and time.monotonic() < deadline:
