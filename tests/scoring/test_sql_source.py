@@ -159,13 +159,24 @@ def test_duckdb_takes_the_memory_that_is_said(duck):
     assert duck.read("", **hungry | {"memory_limit": "2GB"})["n"].to_pylist() == [500_000]
 
 
+def test_a_query_of_duckdb_that_fails_in_the_middle_is_told(duck):
+    write(duck.sink(), pa.table({"n": range(500_000)}))
+    broken = "SELECT CASE WHEN n = 499999 THEN CAST('no ' || n AS BIGINT) ELSE n END AS n FROM t"
+    source = duck.source("", query=broken)
+    batches = source.batches(source.parts()[0], Wanted({"n": None}, 1000))
+    with pytest.raises(InvalidTable, match="cannot be read") as caught:
+        list(batches)
+    assert caught.value.code == "table.unreadable"
+    assert "no 499999" in caught.value.detail
+
+
 def test_duckdb_sorts_what_it_has_no_memory_for_beside_a_file_or_elsewhere(duck, tmp_path, monkeypatch):
-    write(duck.sink(), pa.table({"n": range(500_000), "s": [f"text {n}" for n in range(500_000)]}))
+    write(duck.sink(), pa.table({"n": range(1_000_000), "s": [f"text {n}" for n in range(1_000_000)]}))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
     monkeypatch.setattr(os, "access", lambda *_: False)  # as where the folder can only be read
-    source = duck.source(memory_limit="20MB", order_by="s")
+    source = duck.source(memory_limit="40MB", order_by="s")
     batches = source.batches(source.parts()[0], Wanted({"n": None}))
     assert next(batches).data["n"].to_pylist()[:3] == [0, 1, 10]
     assert list(elsewhere.iterdir())

@@ -76,6 +76,18 @@ class Connection(Protocol):
         """Add rows to a table whose columns have these types."""
 
 
+class Broken(Exception):
+    """A stream of rows that ended in the middle: Arrow tells it with errors of its own."""
+
+
+def unbroken(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Give the batches of a stream. Raises :class:`Broken` where it ends in the middle."""
+    try:
+        yield from reader
+    except (OSError, pa.ArrowException) as error:
+        raise Broken(str(error)) from None
+
+
 def connect(location: Location, *, write: bool = False) -> Connection:
     """Open a database; SQLite and DuckDB make their file only to write.
 

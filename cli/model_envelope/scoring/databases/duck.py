@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from model_envelope.scoring.databases import literal
+from model_envelope.scoring.databases import Broken, literal, unbroken
 from model_envelope.scoring.databases.postgresql import plain
 from model_envelope.scoring.databases.sqlite import database_file
 from model_envelope.scoring.databases.told import missing, taken, unreachable
@@ -113,7 +113,7 @@ class DuckDB:
     transactional = True
 
     def __init__(self, connection: Any, error: type[Exception], path: Path, aside: Any) -> None:
-        self.errors = (error,)
+        self.errors = (error, Broken)
         self._connection = connection
         self._path = path
         self._aside = aside
@@ -184,7 +184,7 @@ class DuckDB:
         self._make_room(len(schema))
         columns = ", ".join(map(self.quoted, schema.names)) or "1"
         with self._connection.sql(f"SELECT {columns} FROM {relation} {rest}").to_arrow_reader(rows) as reader:
-            for batch in reader:
+            for batch in unbroken(reader):
                 arrays = [
                     array if array.type == field.type else array.cast(field.type)
                     for array, field in zip(batch.columns, schema, strict=False)

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from model_envelope.scoring.databases import literal
+from model_envelope.scoring.databases import Broken, literal, unbroken
 from model_envelope.scoring.databases.told import missing, unreachable
 from model_envelope.scoring.location import Location
 from model_envelope.scoring.sinks.columns import Unfit
@@ -46,7 +46,7 @@ class PostgreSQL:
     transactional = True
 
     def __init__(self, connection: Any, error: type[Exception]) -> None:
-        self.errors: tuple[type[Exception], ...] = (error, _Broken)
+        self.errors: tuple[type[Exception], ...] = (error, Broken)
         self._connection = connection
         self._closed = False
 
@@ -136,7 +136,7 @@ class PostgreSQL:
         with self._connection.cursor() as cursor:
             cursor.execute(f"SELECT {columns} FROM {relation} {rest}")
             with cursor.fetch_record_batch() as reader:
-                for batch in _unbroken(reader):
+                for batch in unbroken(reader):
                     arrays = [_read(array, field) for array, field in zip(batch.columns, schema, strict=False)]
                     yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
@@ -216,17 +216,6 @@ _NAMES = {
     pa.timestamp("us", "UTC"): "TIMESTAMP WITH TIME ZONE",
     pa.time64("us"): "TIME",
 }
-
-
-class _Broken(Exception):
-    """A stream of rows that ended in the middle: Arrow tells it with errors of its own."""
-
-
-def _unbroken(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    try:
-        yield from reader
-    except (OSError, pa.ArrowException) as error:
-        raise _Broken(str(error)) from None
 
 
 def _field(field: pa.Field) -> pa.Field:
