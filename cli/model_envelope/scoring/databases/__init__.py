@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -86,6 +86,19 @@ def unbroken(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         yield from reader
     except (OSError, pa.ArrowException) as error:
         raise Broken(str(error)) from None
+
+
+def fetched(
+    cursor: Any, schema: pa.Schema, rows: int, array: Callable[[Sequence[Any], pa.Field], pa.Array]
+) -> Iterator[pa.RecordBatch]:
+    """Give the rows that a cursor has, some at a time, and close it; ``array`` makes the values of a column one."""
+    try:
+        while got := cursor.fetchmany(min(rows, 16_384)):
+            columns = list(zip(*got, strict=True))[: len(schema)]
+            arrays = [array(values, field) for values, field in zip(columns, schema, strict=True)]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+    finally:
+        cursor.close()
 
 
 def connect(location: Location, *, write: bool = False) -> Connection:

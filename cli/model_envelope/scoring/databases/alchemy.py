@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from model_envelope.scoring.databases import literal
-from model_envelope.scoring.databases.postgresql import plain
+from model_envelope.scoring.databases import fetched, literal
+from model_envelope.scoring.databases.postgresql import plain, take_lock
 from model_envelope.scoring.databases.told import missing, unreachable
 from model_envelope.scoring.location import Location
 from model_envelope.scoring.tables import InvalidTable, MissingPackage
@@ -84,8 +84,7 @@ class Alchemy:
     def lock(self, name: str) -> bool:
         """Take a lock of the server, where it has some by name."""
         if self._dialect.name == "postgresql":
-            number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-            return self.execute(f"SELECT pg_try_advisory_lock({number}::bigint)")[0][0] is True
+            return self.execute(take_lock(name))[0][0] is True
         if self._dialect.name in {"mysql", "mariadb"}:
             key = hashlib.sha256(name.encode()).hexdigest()[:60]
             return bool(self.execute(f"SELECT GET_LOCK({literal(key)}, 5)")[0][0])
@@ -133,14 +132,7 @@ class Alchemy:
     def stream(self, relation: str, schema: pa.Schema, rest: str, rows: int) -> Iterator[pa.RecordBatch]:
         """Read some rows at a time."""
         columns = ", ".join(map(self.quoted, schema.names)) or "1"
-        result = self._streamed(f"SELECT {columns} FROM {relation} {rest}", rows)
-        try:
-            while got := result.fetchmany(min(rows, 16_384)):
-                values = list(zip(*got, strict=True))[: len(schema)]
-                arrays = [_array(column, field) for column, field in zip(values, schema, strict=True)]
-                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-        finally:
-            result.close()
+        yield from fetched(self._streamed(f"SELECT {columns} FROM {relation} {rest}", rows), schema, rows, _array)
 
     def held(self, type_: pa.DataType) -> pa.DataType:
         """Give the type that a column is written as."""

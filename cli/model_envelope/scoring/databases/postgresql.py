@@ -82,9 +82,8 @@ class PostgreSQL:
 
     def lock(self, name: str) -> bool:
         """Take an advisory lock. The server gives up that of a killed job once it notices its death."""
-        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
         until = time.monotonic() + _LOCK_SECONDS
-        while not self.execute(f"SELECT pg_try_advisory_lock({number}::bigint)")[0][0]:
+        while not self.execute(take_lock(name))[0][0]:
             if time.monotonic() > until:
                 return False
             time.sleep(0.2)
@@ -216,6 +215,12 @@ _NAMES = {
     pa.timestamp("us", "UTC"): "TIMESTAMP WITH TIME ZONE",
     pa.time64("us"): "TIME",
 }
+
+
+def take_lock(name: str) -> str:
+    """Give the statement that takes the advisory lock of a name; it gives whether that was free."""
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+    return f"SELECT pg_try_advisory_lock({number}::bigint)"
 
 
 def _field(field: pa.Field) -> pa.Field:

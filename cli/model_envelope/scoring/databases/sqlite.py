@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote, urlsplit
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from model_envelope.scoring.databases import literal
+from model_envelope.scoring.databases import fetched, literal
 from model_envelope.scoring.databases.postgresql import plain
 from model_envelope.scoring.databases.told import taken, unreachable
 from model_envelope.scoring.location import Location
@@ -211,13 +211,7 @@ class SQLite:
         """Read rows as they come."""
         columns = ", ".join(map(self.quoted, schema.names)) or "1"
         cursor = self._connection.execute(f"SELECT {columns} FROM {relation} {rest}")
-        try:
-            while got := cursor.fetchmany(min(rows, 16_384)):
-                columns_read = list(zip(*got, strict=True))[: len(schema)]
-                arrays = [_array(values, field) for values, field in zip(columns_read, schema, strict=True)]
-                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-        finally:
-            cursor.close()
+        yield from fetched(cursor, schema, rows, _array)
 
     def held(self, type_: pa.DataType) -> pa.DataType:
         """Give the type that a column is written as."""
